@@ -1,0 +1,1 @@
+"""The published learning systems, one file each: equations, parameters and ``build()``."""
