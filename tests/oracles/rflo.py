@@ -3,11 +3,11 @@
 Written for reading, from Murray (2019), eLife 8:e43299, equations 1-7, and the authors' notebook. Time is
 counted in steps and `tau` is given in steps, so that another dt is another `tau`.
 
-    h(k+1) = h(k) + (-h(k) + tanh u)/tau,   u = W_rec h(k) + W_in x(k+1)         (1)
-    y = W_out h,  err = target - y,  L = sum_{k>=1} |err|^2 / 2T                 (2)
-    P_jab(k+1) = (1-1/tau) P_jab + phi'(u_j)/tau [d_ja h_b(k) + sum_i W_ji P_iab]     (3)  RTRL
-    p_ab(k+1)  = (1-1/tau) p_ab  + phi'(u_a)/tau h_b(k)                          (4)  RFLO: (3) without the sum
-    z(k-1) = (1-1/tau) z(k) + M err(k-1) + W_rec^T [z(k) phi'(u(k))]/tau         (5)  BPTT
+    h(k+1) = h(k) + (-h(k) + tanh u)/tau,   u = W_rec h(k) + W_in x(k+1)        (1)
+    y = W_out h,  err = target - y,  L = sum_{k>=1} |err|^2 / 2T                (2)
+    P_jab(k+1) = (1-1/tau) P_jab + phi'(u_j)/tau [d_ja h_b(k) + sum_i W_ji P_iab](3)  RTRL
+    p_ab(k+1)  = (1-1/tau) p_ab  + phi'(u_a)/tau h_b(k)                         (4)  RFLO: (3) without the sum
+    z(k-1) = (1-1/tau) z(k) + M err(k-1) + W_rec^T [z(k) phi'(u(k))]/tau        (5)  BPTT
 
 q is p with the input in place of h. The error reaches unit a as (M err)_a with M = W_out^T or the fixed
 matrix B.
