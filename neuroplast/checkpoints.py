@@ -1,0 +1,128 @@
+"""Where a training stands, on disk: the state of everything, and a pointer that names it.
+
+The pointer is replaced last, so that a process killed at any moment leaves a checkpoint that is whole: the
+old one or the new one. What lies beyond the pointer is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from neuroplast.errors import InputError
+from neuroplast.files import read_json, remove_leftovers, write_json, written_whole
+from neuroplast.traces import POINTER, SEGMENTS
+
+
+class Checkpoint:
+    """Position, state and plan of one training in its folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    plan : dict
+        What must not change between the parts of a training: seed, counts, length, fingerprint, coords.
+
+    Attributes
+    ----------
+    position, segments : int
+        Where the training stands and how many segments are on disk.
+    complete : bool
+        Whether the results have been assembled.
+    exists : bool
+        Whether there is a checkpoint on disk.
+    """
+
+    def __init__(self, folder: Path, plan: dict):
+        self.folder = folder
+        self.plan = json.loads(json.dumps(plan))
+        self.position = self.segments = 0
+        self.complete = False
+        self._state_file = ""
+        self.exists = (folder / POINTER).exists()
+
+    def take_up(self) -> None:
+        """Read the pointer, and remove what lies beyond it.
+
+        Raises
+        ------
+        InputError
+            If the training on disk follows another plan.
+        """
+        (self.folder / POINTER).parent.mkdir(parents=True, exist_ok=True)
+        if self.exists:
+            pointer = read_json(self.folder / POINTER)
+            self._check_plan(pointer)
+            self.position, self.segments = pointer["position"], pointer["segments"]
+            self.complete, self._state_file = pointer["complete"], pointer["state"]
+        remove_leftovers(self.folder)
+        self._remove_other_states()
+        for path in (self.folder / SEGMENTS).glob("[0-9]*.nc"):
+            if int(path.stem) >= self.segments:
+                path.unlink()
+
+    def save(self, state: dict, position: int) -> None:
+        """Put a new state on disk and point to it; one more segment is there."""
+        name = f"state-{self.segments:04d}.npz"
+        with written_whole(self.folder / POINTER.replace("pointer.json", name)) as temporary:
+            with open(temporary, "wb") as file:
+                np.savez(file, **state)
+        self.position, self.segments, self._state_file = position, self.segments + 1, name
+        self._point()
+        self._remove_other_states()
+
+    def finish(self) -> None:
+        """Mark the training as complete."""
+        self.complete = True
+        self._point()
+
+    def state(self) -> dict[str, np.ndarray] | None:
+        """State of every variable at `position`; None before the first checkpoint."""
+        return read_state(self.folder) if self._state_file else None
+
+    def _point(self):
+        pointer = {
+            "position": self.position,
+            "segments": self.segments,
+            "state": self._state_file,
+            "complete": self.complete,
+        }
+        write_json(self.folder / POINTER, pointer | self.plan)
+
+    def _check_plan(self, pointer):
+        changed = [
+            f"{key}: {pointer.get(key)} then, {value} now"
+            for key, value in self.plan.items()
+            if pointer.get(key) != value
+        ]
+        if changed:
+            raise InputError(
+                f"{self.folder}: the training there cannot be resumed, since it was started differently: "
+                + "; ".join(changed)
+                + ". Give the values that it was started with, or another folder."
+            )
+
+    def _remove_other_states(self):
+        for path in (self.folder / POINTER).parent.glob("state-*.npz"):
+            if path.name != self._state_file:
+                path.unlink()
+
+
+def read_state(folder: Path) -> dict[str, np.ndarray]:
+    """Last state that a training in `folder` has put on disk: ``object.variable`` to array."""
+    name = read_json(folder / POINTER)["state"]
+    with np.load((folder / POINTER).with_name(name), allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def fingerprint(state: dict, length: int) -> str:
+    """Hash of where a training begins (names, types, shapes, values of all variables) and how long it is."""
+    digest = hashlib.sha256(str(length).encode())
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,152 @@
+"""Several trainings side by side: each in its own folder and its own process, under one progress display."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroplast.errors import DivergedError, InputError
+from neuroplast.labels import Recorded
+from neuroplast.progress import Progress
+from neuroplast.traces import NETS
+from neuroplast.training import Pace, Stopped, Trained, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """One net to train.
+
+    Parameters
+    ----------
+    label : str
+        Name of its folder below ``nets/`` (letters, digits, ``.``, ``_``, ``-``, ``=``, ``+``).
+    sim : Simulation
+        May be shared by jobs that differ in their state, seed or counts only.
+    coords : dict
+        Its place among the nets, such as ``{"rule": "rflo", "net": 3}``; become dimensions of the results.
+    seed, state, counts, recorded
+        As in `neuroplast.training.train`.
+    """
+
+    label: str
+    sim: Any = field(repr=False)
+    coords: Mapping = field(default_factory=dict)
+    seed: int = 0
+    state: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    counts: Mapping[str, int] | None = None
+    recorded: Sequence[Recorded] = ()
+
+
+def train_many(
+    jobs: Sequence[Job],
+    folder,
+    *,
+    parallel: int = 2,
+    resume: bool = False,
+    progress: Progress | None = None,
+    segment_seconds: float = 2.0,
+) -> list[Trained]:
+    """Train several nets side by side; with `resume`, those that have ended are not run again.
+
+    A net that diverges does not stop the others.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    folder : str or pathlib.Path
+        The run's folder; each net has ``nets/LABEL`` in it.
+    parallel : int
+        Nets that run at the same time.
+    resume : bool
+        Go on with the nets that are there.
+    progress : Progress, optional
+    segment_seconds : float
+        Time that a segment should take.
+
+    Returns
+    -------
+    list of Trained
+        In the order of the jobs.
+
+    Raises
+    ------
+    InputError
+        For labels that are no file names or come twice, and what `neuroplast.training.train` raises.
+    DivergedError
+        After all other nets have ended, if one has diverged.
+    KeyboardInterrupt
+        After the segments under way have ended.
+    """
+    _check(jobs, parallel)
+    progress = progress or Progress()
+    progress.parallel = parallel
+    stop = threading.Event()
+    paces = {id(job.sim): Pace(segment_seconds) for job in jobs}
+    diverged: dict[str, DivergedError] = {}
+
+    def run(job):
+        try:
+            return train(
+                job.sim,
+                Path(folder) / NETS / job.label,
+                seed=job.seed,
+                counts=job.counts,
+                state=job.state,
+                recorded=job.recorded,
+                coords=job.coords,
+                resume=resume,
+                progress=progress,
+                label=job.label,
+                pace=paces[id(job.sim)],
+                stop=stop,
+            )
+        except DivergedError as err:
+            diverged[job.label] = err
+            progress.say(f"{job.label}: {err}")
+            return None
+
+    for job in jobs:
+        job.sim.build()  # one after the other: Brian2's code generation is not made for threads
+        progress.add(job.label, job.sim.length(dict(job.counts or {})), group=id(job.sim))
+    with ThreadPoolExecutor(parallel) as pool:
+        futures = [pool.submit(run, job) for job in jobs]
+        try:
+            _wait(futures)
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if diverged:
+        label, first = next(iter(diverged.items()))
+        message = f"{len(diverged)} of {len(jobs)} nets diverged, first {label}: {first}"
+        raise DivergedError(message, first.variable, first.index, first.where) from first
+    return [future.result() for future in futures]
+
+
+def _wait(futures):
+    """Wait for all; raise the first error at once, so that the rest can be stopped."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            error = future.exception()
+            if error is not None and not isinstance(error, Stopped):
+                raise error
+
+
+def _check(jobs, parallel):
+    labels = [job.label for job in jobs]
+    for label in labels:
+        if not re.fullmatch(r"[\w=+-][\w.=+-]*", label):
+            raise InputError(f"Job: label should be a plain file name such as rflo-3. Got {label!r}.")
+        if labels.count(label) > 1:
+            raise InputError(f"Job: two nets are called {label!r}. Give each its own label.")
+    if not jobs or parallel < 1:
+        raise InputError(f"There should be at least one job and parallel=1. Got {len(jobs)}, {parallel}.")

@@ -1,0 +1,150 @@
+"""Progress of one or several trainings: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+LINE_EVERY = 10.0  # seconds between plain lines
+
+
+@dataclass
+class _Task:
+    total: int
+    done: int
+    group: object
+    began: int = 0  # position at which this process took it up
+    seconds: float = 0.0
+    note: str = ""
+    bar: object = None
+
+
+class Progress:
+    """What is done, what was measured last, and how long it will take.
+
+    Parameters
+    ----------
+    title : str
+    console : rich.console.Console, optional
+        Where to show it; by default nothing is shown.
+    parallel : int
+        Tasks that run at the same time.
+    """
+
+    def __init__(self, title="", console=None, parallel=1):
+        self.title = title
+        self.console = console
+        self.parallel = parallel
+        self._tasks: dict[str, _Task] = {}
+        self._lock = threading.Lock()
+        self._last_line = 0.0
+        self._bars = None
+        self._overall = None
+
+    def __enter__(self):
+        if self.console is not None and self.console.is_terminal:
+            self._bars = _bars(self.console)
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exception):
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def add(self, label: str, total: int, done: int = 0, group: object = None) -> None:
+        """Announce a task of `total` positions; tasks of one group cost the same per position."""
+        with self._lock:
+            self._tasks[label] = _Task(total, done, group, began=done)
+            if self._bars is not None and len(self._tasks) == 2:
+                self._overall = self._bars.add_task(self.title, total=1, note="", left="")
+
+    def advance(self, label: str, done: int, seconds: float, note: str = "") -> None:
+        """Say how far a task has come, what the last part took, and the metric to show."""
+        with self._lock:
+            task = self._tasks[label]
+            task.done, task.note = done, note
+            task.seconds += seconds
+            if self._bars is not None:
+                self._show_bars(label, task)
+            elif self.console is not None:
+                self._show_line(label, task)
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bars."""
+        if self.console is not None:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def fraction(self) -> float:
+        """Share of all positions that is done."""
+        tasks = self._tasks.values()
+        return sum(task.done for task in tasks) / max(1, sum(task.total for task in tasks))
+
+    def seconds_left(self) -> float | None:
+        """Estimate from the speed of each group so far; None before anything is done."""
+        tasks = self._tasks.values()
+        overall = _rate(tasks)
+        if overall is None:
+            return None
+        left = 0.0
+        for task in tasks:
+            rate = _rate([other for other in tasks if other.group == task.group]) or overall
+            left += (task.total - task.done) / rate
+        return left / max(1, min(self.parallel, len(tasks)))
+
+    def _show_line(self, label, task):
+        now = time.monotonic()
+        ended = all(other.done >= other.total for other in self._tasks.values())
+        if not ended and now - self._last_line < LINE_EVERY:
+            return
+        self._last_line = now
+        left = "" if ended else f", about {duration(self.seconds_left())} left"
+        which = f" ({label})" if len(self._tasks) > 1 else ""
+        note = f", {task.note}{which}" if task.note else ""
+        self.say(f"{self.title}: {self.fraction():.0%}{note}{left}")
+
+    def _show_bars(self, label, task):
+        single = self._overall is None
+        left = f"{duration(self.seconds_left())} left"
+        if task.bar is None:
+            name = self.title if single else f"  {label}"
+            task.bar = self._bars.add_task(name, total=task.total, note="", left="")
+        self._bars.update(task.bar, completed=task.done, note=task.note, left=left if single else "")
+        if not single:
+            ended = sum(other.done >= other.total for other in self._tasks.values())
+            note = f"{ended} of {len(self._tasks)} done"
+            self._bars.update(self._overall, completed=self.fraction(), note=note, left=left)
+            if task.done >= task.total:
+                self._bars.update(task.bar, visible=False)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as text for people: 8 s, 3 min, 2.5 h."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s" if seconds > 0 else "0 s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _rate(tasks):
+    """Positions per second of one process, or None."""
+    seconds = sum(task.seconds for task in tasks)
+    positions = sum(task.done - task.began for task in tasks)
+    return positions / seconds if seconds > 0 and positions > 0 else None
+
+
+def _bars(console):
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )

@@ -1,0 +1,187 @@
+"""Long runs in segments: after each the state and the data are on disk, and a killed run goes on.
+
+The simulation is anything with ``build()``, ``initial``, ``length(counts)`` and ``run(state, start, stop,
+seed, counts)`` as `neuroplast.engine.Simulation` has them. Its results must not depend on where it is cut.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
+from neuroplast.errors import DivergedError, InputError
+from neuroplast.labels import Recorded, check_sources
+from neuroplast.progress import Progress
+from neuroplast.traces import RESULTS, SEGMENTS, open_netcdf, read_segments, write_dataset, write_segment
+
+FIRST_SEGMENT = 4  # positions; short, so that something is seen (and saved) soon
+FASTEST_GROWTH = 50
+
+
+class Pace:
+    """Lengths of segments that take about `seconds` each, found while running.
+
+    Parameters
+    ----------
+    seconds : float
+        Time that a segment should take.
+    positions : int, optional
+        A fixed length instead.
+    """
+
+    def __init__(self, seconds: float = 2.0, positions: int | None = None):
+        if not seconds > 0 or (positions is not None and positions < 1):
+            raise InputError(f"A segment should be longer than 0. Got {seconds} s, {positions} positions.")
+        self.seconds = seconds
+        self.fixed = positions
+        self._next = FIRST_SEGMENT
+
+    def next(self) -> int:
+        """Positions of the next segment."""
+        return self.fixed or self._next
+
+    def took(self, positions: int, seconds: float) -> None:
+        """Take note of how long a segment took."""
+        wanted = positions * self.seconds / max(seconds, 1e-6)
+        self._next = max(1, int(min(wanted, positions * FASTEST_GROWTH)))
+
+
+class Stopped(Exception):
+    """A training was asked to stop; what it has done is on disk."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that has ended.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    coords : dict
+        Its place among the nets, such as ``{"rule": "rflo", "net": 3}``.
+    """
+
+    folder: Path
+    coords: dict
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """Its results, read from disk when they are used."""
+        return open_netcdf(self.folder / RESULTS)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """Final state: ``object.variable`` to array; goes into another run as ``state=``."""
+        return read_state(self.folder)
+
+
+def train(
+    sim,
+    folder,
+    *,
+    seed: int = 0,
+    counts: Mapping[str, int] | None = None,
+    state: Mapping[str, np.ndarray] | None = None,
+    recorded: Sequence[Recorded] = (),
+    coords: Mapping | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    label: str = "",
+    pace: Pace | None = None,
+    stop: threading.Event | None = None,
+) -> Trained:
+    """Run a simulation to its end, in segments, or go on where an earlier process stopped.
+
+    Parameters
+    ----------
+    sim : Simulation
+    folder : str or pathlib.Path
+        Gets ``segments/``, ``checkpoint/`` and at the end ``results.nc``.
+    seed : int
+    counts : dict of str to int, optional
+        Passes of loops and steps of phases that differ from the schedule's.
+    state : dict of str to array, optional
+        Initial values that differ from ``sim.initial``.
+    recorded : sequence of Recorded
+        How what the monitors recorded appears in the results.
+    coords : dict, optional
+        Place of this net among several, see `neuroplast.traces.combine`.
+    resume : bool
+        Go on with a training that is there.
+    progress : Progress, optional
+    label : str
+        What to call it in the progress display.
+    pace : Pace, optional
+        Lengths of the segments; the results do not depend on it.
+    stop : threading.Event, optional
+        Once set, raises `Stopped` after the present segment.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    InputError
+        If there is a training already (without `resume`), or one with another seed, counts or initial values.
+    DivergedError
+        If a variable leaves the finite numbers; what came before is kept in the folder.
+    """
+    folder, counts = Path(folder), dict(counts or {})
+    sim.build()
+    begin = {**sim.initial, **(state or {})}
+    total = sim.length(counts)
+    if total < 1:
+        raise InputError(f"{label or folder}: nothing to run, since the schedule is empty with {counts}.")
+    plan = {"seed": int(seed), "counts": counts, "length": total, "coords": dict(coords or {})}
+    checkpoint = Checkpoint(folder, plan | {"fingerprint": fingerprint(begin, total)})
+    if checkpoint.exists and not resume:
+        raise InputError(f"{folder}: already holds a training. Resume it, or give another folder.")
+    checkpoint.take_up()
+    progress, pace = progress or Progress(), pace or Pace()
+    progress.add(label, total, checkpoint.position, group=id(sim))
+    current, note = checkpoint.state() or begin, ""
+    while checkpoint.position < total:
+        if stop is not None and stop.is_set():
+            raise Stopped(label)
+        began, start = time.monotonic(), checkpoint.position
+        until = min(start + pace.next(), total)
+        try:
+            out = sim.run(state=current, start=start, stop=until, seed=seed, counts=counts)
+        except DivergedError as err:
+            if err.partial is not None:
+                write_segment(folder, checkpoint.segments, err.partial.monitors, recorded, start, until)
+            raise
+        if start == 0:
+            check_sources(out.monitors, recorded)
+        write_segment(folder, checkpoint.segments, out.monitors, recorded, start, until)
+        checkpoint.save(out.state, until)
+        current, note = out.state, _note(out.monitors, recorded) or note
+        took = time.monotonic() - began
+        pace.took(until - start, took)
+        progress.advance(label, until, took, note)
+    if not checkpoint.complete:
+        write_dataset(read_segments(folder, complete=True), folder / RESULTS)
+        checkpoint.finish()
+    shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
+    return Trained(folder, plan["coords"])
+
+
+def _note(monitors, recorded):
+    """Last value of the first metric, such as ``trial 120, loss 0.0312``."""
+    for item in recorded:
+        monitor, variable = item.source.split(".")
+        values = monitors.get(monitor, {}).get(variable, ())
+        if item.kind == "metrics" and not item.dims and len(values):
+            where = monitors[monitor].get(item.dimension)
+            where = "" if where is None else f"{item.dimension} {np.ravel(where)[-1] + 1}, "
+            return f"{where}{item.name} {np.ravel(values[-1])[0]:.3g}"
+    return ""
