@@ -1,0 +1,215 @@
+"""The command line: thin, and quick to say what it can do."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuroplast.errors import InputError, NeuroplastError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Biologically detailed learning in rate networks: run the figures of papers, keep the traces.",
+    epilog="Exit status: 0 done, 1 a check failed, 2 bad usage or input, 3 the simulation diverged.",
+)
+INTERRUPTED = 130  # what shells give a command ended by Ctrl-C
+DEBUG = "NEUROPLAST_DEBUG"
+
+
+def reporting(command):
+    """Turn the errors that a user can cause into one message on stderr and an exit status."""
+
+    @functools.wraps(command)
+    def wrapped(*args, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as err:
+            message = explanation(err)
+            if message is None or os.environ.get(DEBUG, "0") not in ("", "0"):
+                raise
+            typer.echo(f"error: {message}", err=True)
+            raise typer.Exit(getattr(err, "exit_code", 2)) from None
+
+    return wrapped
+
+
+def explanation(err: BaseException) -> str | None:
+    """Message for an error that the user can do something about; None for a fault of the program.
+
+    Brian2 wraps errors: the real one, which shows the line of the equation, comes first.
+    """
+    if isinstance(err, NeuroplastError):
+        return str(err)
+    chain = [err]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    if not any(_is_brians(link) for link in chain):
+        return None
+    messages = dict.fromkeys(str(link).strip() for link in reversed(chain))
+    return "\n".join(message for message in messages if message)
+
+
+def _is_brians(err):
+    """Whether an error is of Brian2's own kinds or was raised in its code."""
+    frames = list(traceback.walk_tb(err.__traceback__))
+    where = frames[-1][0].f_globals.get("__name__", "") if frames else ""
+    return any(name.split(".")[0] == "brian2" for name in (type(err).__module__, where))
+
+
+@app.command("list")
+@reporting
+def list_protocols():
+    """Protocols: name, paper figure, expected time."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from neuroplast.catalogue import protocols
+
+    infos = protocols()
+    table = Table("name", "paper figure", "expected time", "what it shows")
+    for info in infos:
+        table.add_row(info.name, info.figure, info.expected_time, info.title)
+    if infos:
+        Console().print(table)
+    else:
+        typer.echo("No protocols are installed; run a file of your own with: neuroplast run PATH.py")
+
+
+@app.command()
+@reporting
+def run(
+    protocol: Annotated[str, typer.Argument(metavar="NAME|PATH.py", help="A protocol's name, or your file.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter, with its unit: tau=20*ms."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The protocol's small size.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler"),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Cores to use.", show_default="all")] = None,
+):
+    """Run a protocol; ends with a table of the paper's values and the measured ones."""
+    from rich.console import Console
+
+    from neuroplast.protocol import run_protocol
+
+    run_protocol(
+        protocol,
+        settings=settings or (),
+        seed=seed,
+        out=out,
+        quick=quick,
+        resume=resume,
+        target=target,
+        threads=threads,
+        console=Console(),
+        progress_console=Console(stderr=True),
+    )
+
+
+@app.command()
+@reporting
+def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its name in runs/.")]):
+    """The record of a run, with the table of paper and measured values."""
+    from rich.console import Console
+
+    from neuroplast.files import read_json
+    from neuroplast.report import print_paths, print_record
+    from neuroplast.traces import RECORD
+
+    folder = run if (run / RECORD).exists() else Path("runs") / run
+    if not (folder / RECORD).exists():
+        there = sorted(path.parent.name for path in Path("runs").glob(f"*/{RECORD}"))
+        raise InputError(f"{run}: is no run's folder. In runs/ there are: {', '.join(there) or 'none'}.")
+    console = Console()
+    print_record(read_json(folder / RECORD), console)
+    print_paths(folder, console)
+
+
+@app.command()
+@reporting
+def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Reference vectors (.npz).")]):
+    """Run our models from reference vectors' initial values and compare; exit status 1 if any fails."""
+    from rich.console import Console
+    from rich.table import Table
+
+    absent = [str(path) for path in files if not path.is_file()]
+    if absent:
+        raise InputError(f"{', '.join(absent)}: there is no such file.")
+    from neuroplast.verify import verify_file
+
+    table = Table("file", "largest deviation", "tolerance", "result", "")
+    failed = 0
+    for path in files:
+        deviation, tolerance, passed, detail = verify_file(path)
+        failed += not passed
+        result = "[green]PASS[/]" if passed else "[red]FAIL[/]"
+        table.add_row(path.name, f"{deviation:.1e}", f"{tolerance:.0e}", result, detail)
+    Console().print(table)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+@reporting
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; all by default.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Keep figures here.")
+    ] = None,
+):
+    """Measure speed, side by side with what one would use otherwise."""
+    import neuroplast.bench
+    from neuroplast.files import write_json
+
+    there = _benchmarks(neuroplast.bench.__path__)
+    unknown = [name for name in names or () if name not in there]
+    if unknown:
+        raise InputError(
+            f"No benchmark is called {', '.join(unknown)}. There are: {', '.join(there) or 'none'}."
+        )
+    if json_file is not None and not json_file.parent.is_dir():
+        raise InputError(f"{json_file}: there is no folder {json_file.parent}.")
+    figures = {name: importlib.import_module(f"neuroplast.bench.{name}").run() for name in names or there}
+    if json_file is not None:
+        write_json(json_file, figures)
+        typer.echo(json_file)
+
+
+def _benchmarks(folders):
+    """Modules that define ``run``; the others in the package are their parts."""
+    names = []
+    for module in pkgutil.iter_modules(folders):
+        text = (Path(module.module_finder.path) / f"{module.name}.py").read_text(encoding="utf-8")
+        if any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in ast.parse(text).body):
+            names.append(module.name)
+    return names
+
+
+def main():
+    """Entry point of the command ``neuroplast``."""
+    app(prog_name="neuroplast")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Figures in one style: colours that everybody can tell apart, readable at column width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from neuroplast.files import written_whole
+
+#: Okabe and Ito's palette, https://jfly.uni-koeln.de/color/ (without its yellow, pale on white).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+TARGET_COLOUR = "#000000"
+STYLE = {
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "font.size": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "neuroplast",  # the same figure gives the same file
+}
+
+
+def style():
+    """Context in which matplotlib draws in the package's style."""
+    return matplotlib.rc_context(STYLE)
+
+
+def subplots(rows: int = 1, columns: int = 1, *, width: float = 3.4, height: float = 2.6, **options):
+    """Figure with axes in the package's style, apart from pyplot's state.
+
+    Parameters
+    ----------
+    rows, columns : int
+    width, height : float
+        Size of one panel (inch).
+    **options
+        Passed to `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+    axes : matplotlib.axes.Axes or array of Axes
+    """
+    with style():
+        fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        FigureCanvasAgg(fig)
+        return fig, fig.subplots(rows, columns, **options)
+
+
+def median_quartile_curve(ax, x, samples, label: str | None = None, **options):
+    """Median over samples as a line, the range between the quartiles as a band.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    x : array_like of shape (points,)
+    samples : array_like of shape (samples, points)
+        NaN stands for what is missing.
+    label : str, optional
+    **options
+        Passed to `Axes.plot`, such as ``color``.
+
+    Returns
+    -------
+    matplotlib.lines.Line2D
+        The median.
+    """
+    samples = np.atleast_2d(np.asarray(samples, dtype=float))
+    x = np.asarray(x)
+    known = ~np.isnan(samples).all(axis=0)
+    low, middle, high = np.nanpercentile(samples[:, known], (25, 50, 75), axis=0)
+    (line,) = ax.plot(x[known], middle, label=label, **options)
+    ax.fill_between(x[known], low, high, color=line.get_color(), alpha=0.25, linewidth=0)
+    return line
+
+
+def traces_with_targets(ax, t, outputs, target, label: str | None = None, **options):
+    """Outputs of several nets over what they should be.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    t : array_like of shape (steps,)
+    outputs : array_like of shape (nets, steps) or (steps,)
+    target : array_like of shape (steps,)
+    label : str, optional
+        Of the outputs; the target's label is "target".
+    **options
+        Passed to `Axes.plot` for the outputs.
+
+    Returns
+    -------
+    list of matplotlib.lines.Line2D
+        The outputs, then the target.
+    """
+    outputs = np.atleast_2d(np.asarray(outputs, dtype=float))
+    colour = options.pop("color", None) or ax.plot([], [])[0].get_color()
+    alpha = options.pop("alpha", 1.0 if len(outputs) == 1 else 0.5)
+    lines = [
+        ax.plot(t, trace, color=colour, alpha=alpha, label=None if number else label, **options)[0]
+        for number, trace in enumerate(outputs)
+    ]
+    lines += ax.plot(t, target, color=TARGET_COLOUR, linestyle="--", linewidth=1, label="target")
+    return lines
+
+
+def save(fig, folder, name: str = "figure") -> list[Path]:
+    """Write a figure as PNG and SVG.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+    folder : str or pathlib.Path
+    name : str
+        Without suffix.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    paths = [Path(folder) / f"{name}.png", Path(folder) / f"{name}.svg"]
+    with style():
+        for path, options in zip(paths, ({"dpi": 200}, {"metadata": {"Date": None}}), strict=True):
+            with written_whole(path) as temporary:
+                fig.savefig(temporary, format=path.suffix[1:], **options)
+    return paths

@@ -1,0 +1,324 @@
+"""Running a protocol: what its module declares, and everything that every run does around it.
+
+A protocol is a module of 30 to 80 lines that declares
+
+- a docstring: the paper, the figure, what must be seen;
+- ``PAPER = {"figure": ..., "doi": ...}`` and ``EXPECTED_TIME = "40 s"``, shown by ``neuroplast list``;
+- ``Parameters``, a frozen dataclass, and ``QUICK``, the values that ``--quick`` changes;
+- ``EXPECTED``, a list of `Claim`;
+- ``experiment(parameters, run)``, which returns an `xarray.Dataset`; `Run` is what it gets;
+- ``figure(dataset)``, which returns a matplotlib figure (optional).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neuroplast.catalogue import ProtocolInfo, find, load
+from neuroplast.errors import DivergedError, InputError
+from neuroplast.nets import Job, train_many
+from neuroplast.parameters import describe, with_overrides, with_settings
+from neuroplast.progress import Progress
+from neuroplast.report import print_claims, print_paths
+from neuroplast.runs import RunFolder, compiler_version, environment
+from neuroplast.traces import RESULTS, Traces, write_dataset
+from neuroplast.training import Trained, train
+
+VERDICTS = ("holds", "does not hold", "not run")
+TARGETS = ("cpp", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """Something that the paper says and a run can tell.
+
+    Parameters
+    ----------
+    name : str
+    paper : str
+        The value or the ordering in the paper, in words.
+    check : callable
+        From the results (`xarray.Dataset`) to ``(measured, verdict)``: a text and one of "holds",
+        "does not hold", "not run".
+    """
+
+    name: str
+    paper: str
+    check: Callable[[xr.Dataset], tuple[str, str]]
+
+    def measure(self, dataset: xr.Dataset) -> dict[str, str]:
+        """Row of the table: name, paper, measured, verdict.
+
+        Raises
+        ------
+        InputError
+            If the check returns anything else than a text and a verdict.
+        """
+        answer = self.check(dataset)
+        if not (isinstance(answer, tuple) and len(answer) == 2 and answer[1] in VERDICTS):
+            raise InputError(
+                f"Claim {self.name!r}: check should return (measured text, one of {', '.join(VERDICTS)}). "
+                f"Got {answer!r} instead."
+            )
+        return {"name": self.name, "paper": self.paper, "measured": str(answer[0]), "verdict": answer[1]}
+
+
+def holds(condition) -> str:
+    """Verdict of a comparison."""
+    return VERDICTS[0] if bool(condition) else VERDICTS[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What an experiment is given: where it runs, on what, and how it trains.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    seed : int
+    target : {"cpp", "numpy"}
+        For `neuroplast.engine.start`.
+    threads : int
+        Cores to use.
+    quick : bool
+        Whether it is the small size.
+    progress : Progress
+    """
+
+    folder: RunFolder
+    seed: int
+    target: str
+    threads: int
+    quick: bool
+    progress: Progress
+
+    def train(self, sim, **options) -> Trained:
+        """Train one net in the run's own folder; options as in `neuroplast.training.train`."""
+        self._note_equations([sim])
+        label = self.progress.title
+        resume = self.folder.resumed
+        return train(sim, self.folder.path, resume=resume, progress=self.progress, label=label, **options)
+
+    def train_many(self, jobs: Iterable[Job]) -> list[Trained]:
+        """Train nets side by side on the cores that the run may use; see `neuroplast.nets.train_many`."""
+        jobs = list(jobs)
+        self._note_equations([job.sim for job in jobs])
+        # The numpy target runs in this process and on Brian2's arrays: one at a time.
+        parallel = 1 if self.target == "numpy" else max(1, min(self.threads, len(jobs)))
+        resume = self.folder.resumed
+        return train_many(jobs, self.folder.path, parallel=parallel, resume=resume, progress=self.progress)
+
+    def note(self, **entries) -> None:
+        """Keep something in the run's record, such as ``rule=``."""
+        self.folder.update(**entries)
+
+    def _note_equations(self, sims):
+        noted = dict(self.folder.record.get("equations", {}))
+        for sim in {id(sim): sim for sim in sims}.values():
+            noted[sim.name] = equations(sim)
+        self.note(equations=noted)
+
+
+def equations(sim) -> dict[str, str]:
+    """Equations of every group in a simulation's schedule, by the group's name."""
+    found = {}
+    for leaf in sim.schedule.leaves():
+        for item in leaf.objects:
+            group = getattr(item, "group", item)
+            if hasattr(group, "equations"):
+                found[group.name] = str(group.equations)
+    return found
+
+
+def run_protocol(
+    protocol: str | ProtocolInfo,
+    *,
+    settings: Iterable[str] | Mapping[str, Any] = (),
+    seed: int = 0,
+    out: str | Path | None = None,
+    quick: bool = False,
+    resume: bool = False,
+    target: str | None = None,
+    threads: int | None = None,
+    console=None,
+    progress_console=None,
+) -> Traces:
+    """Run a protocol from parameters to figure, in a folder of its own.
+
+    Parameters
+    ----------
+    protocol : str or ProtocolInfo
+        Name or path of a file.
+    settings : iterable of str, or dict
+        Parameters that differ: ``["tau=20*ms"]`` or ``{"tau": 20*ms}``.
+    seed : int
+    out : path, optional
+        Folder of the run; by default ``runs/NAME-SEED``.
+    quick : bool
+        The protocol's small size.
+    resume : bool
+        Go on with the run in the folder; if there is none, begin.
+    target : {"cpp", "numpy"}, optional
+        By default cpp if there is a compiler.
+    threads : int, optional
+        By default all cores that the process may use.
+    console, progress_console : rich.console.Console, optional
+        Where tables and paths, and progress, are shown; by default nowhere.
+
+    Returns
+    -------
+    Traces
+        Results, and the record with the claims.
+
+    Raises
+    ------
+    InputError
+        If something given cannot be used.
+    DivergedError
+        If the simulation diverges; the run's status says so, and what came before is kept.
+    """
+    info = find(protocol) if isinstance(protocol, str) else protocol
+    module = load(info)
+    settings = settings if isinstance(settings, Mapping) else list(settings)
+    parameters = _parameters(info, module, settings, quick)
+    progress = Progress(info.name, progress_console)
+    target = choose_target(target, progress.say)
+    threads = _whole("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
+    identity = {
+        "protocol": info.name,
+        "seed": _whole("seed", seed, 0),
+        "target": target,
+        "parameters": describe(parameters),
+    }
+    path = Path(out) if out is not None else Path("runs") / f"{info.name}-{seed}"
+    with RunFolder.open(path, identity, resume=resume) as folder:
+        if folder.record["status"] == "done":
+            progress.say(f"{path}: this run is done; nothing is left to do.")
+        else:
+            folder.update(**_origin(info, target, threads, quick))
+            run = Run(folder, identity["seed"], target, threads, quick, progress)
+            again = _command(info, settings, seed, out, quick, target)
+            _carry_out(module, parameters, run, again)
+        if console is not None:
+            print_claims(folder.record, console)
+            print_paths(path, console)
+        return Traces(record=folder.record, folder=path)
+
+
+def choose_target(wanted: str | None, say: Callable[[str], None]) -> str:
+    """Target to run on: the one wanted, else cpp where there is a compiler; says so where there is none.
+
+    Raises
+    ------
+    InputError
+        For an unknown target, or cpp without a compiler.
+    """
+    from neuroplast.engine.targets import compiler
+
+    if wanted not in (None, *TARGETS):
+        raise InputError(f"target should be one of {', '.join(TARGETS)}. Got {wanted!r} instead.")
+    if wanted == "numpy" or compiler() is not None:
+        return wanted or "cpp"
+    missing = "no C++ compiler (g++, clang++ or c++) was found; install one, or set CXX to its path"
+    if wanted == "cpp":
+        raise InputError(f"target cpp: {missing}. Or run with --target numpy, which is slower.")
+    say(f"Running on the numpy target, which is slower: {missing}.")
+    return "numpy"
+
+
+def _carry_out(module, parameters, run, again):
+    folder = run.folder
+    try:
+        with run.progress:
+            dataset = module.experiment(parameters, run)
+        if not isinstance(dataset, xr.Dataset):
+            raise InputError(f"experiment() should return an xarray.Dataset. Got {type(dataset).__name__}.")
+        # The experiment's results may be read lazily from the file that is written now.
+        dataset = dataset.load().assign_attrs(_provenance(module, folder.record))
+        write_dataset(dataset, folder.path / RESULTS)
+        claims = [claim.measure(dataset) for claim in module.EXPECTED]
+        if hasattr(module, "figure"):
+            from neuroplast import figures
+
+            with figures.style():
+                figures.save(module.figure(dataset), folder.path)
+        folder.end("done", claims=claims)
+    except KeyboardInterrupt:
+        folder.end("interrupted")
+        run.progress.say(f"Interrupted; what is done is kept in {folder.path}. Go on with:\n  {again}")
+        raise
+    except DivergedError as err:
+        folder.end("diverged", error=str(err))
+        run.progress.say(f"What came before is kept in {folder.path}.")
+        raise
+    except BaseException as err:
+        if not folder.discard_if_unused():
+            folder.end("failed", error=f"{type(err).__name__}: {err}")
+        raise
+
+
+def _parameters(info, module, settings, quick):
+    try:
+        parameters = with_overrides(module.Parameters(), module.QUICK if quick else {})
+    except InputError as err:
+        raise InputError(f"{info.path}: QUICK: {err}") from err
+    change = with_overrides if isinstance(settings, Mapping) else with_settings
+    return change(parameters, settings)
+
+
+def _origin(info, target, threads, quick):
+    from neuroplast.engine import build, targets
+
+    source = info.path.read_bytes()
+    machine = environment()
+    if target == "cpp":
+        machine |= {"compiler": compiler_version(targets.compiler()), "flags": build.FLAGS}
+    return {
+        "title": info.title,
+        "paper": {"figure": info.figure, "doi": info.doi},
+        "quick": quick,
+        "threads": threads,
+        "protocol_sha256": hashlib.sha256(source).hexdigest(),
+        "environment": machine,
+    }
+
+
+def _provenance(module, record):
+    """What results.nc says about itself; nothing in it depends on when or how fast it was made."""
+    version = record["environment"]["versions"]["neuroplast"]
+    return {
+        "title": record["title"] or record["protocol"],
+        "source": f"neuroplast {version}, protocol {record['protocol']}",
+        "references": record["paper"]["doi"] or record["paper"]["figure"],
+        "seed": record["seed"],
+        "parameters": json.dumps(record["parameters"]),
+    }
+
+
+def _command(info, settings, seed, out, quick, target):
+    """Command that goes on with this run."""
+    if isinstance(settings, Mapping):
+        return "the same call with resume=True"
+    words = ["neuroplast", "run", info.name if info.module else str(info.path)]
+    for setting in settings:
+        words += ["--set", setting]
+    words += ["--seed", str(seed)] if seed else []
+    words += ["--out", str(out)] if out is not None else []
+    words += ["--quick"] if quick else []
+    words += ["--target", "numpy"] if target == "numpy" else []
+    return shlex.join([*words, "--resume"])
+
+
+def _whole(name, value, least):
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise InputError(f"{name} should be a whole number of at least {least}. Got {value!r} instead.")
+    return int(value)
