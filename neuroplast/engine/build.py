@@ -1,0 +1,178 @@
+"""Compile the generated program as one translation unit, or find it in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from neuroplast.engine.targets import compiler
+from neuroplast.errors import BuildError
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+#: -fno-finite-math-only keeps NaN checks alive but hides __FAST_MATH__, without which glibc offers no vector tanh.
+FLAGS = [
+    "-std=c++14", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__",
+    "-fno-semantic-interposition", "-w", "-pthread",
+]  # fmt: skip
+
+HEADERS = """
+#include <algorithm>
+#include <atomic>
+#include <climits>
+#include <cmath>
+#include <condition_variable>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <deque>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <list>
+#include <map>
+#include <mutex>
+#include <queue>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+#include <math.h>
+#include <new>
+// Arrays begin on cache lines, whoever allocates them.
+static void* np_aligned(std::size_t n) { void* p = nullptr; if (posix_memalign(&p, 64, n ? n : 1)) std::abort(); return p; }
+void* operator new(std::size_t n) { return np_aligned(n); }
+void* operator new[](std::size_t n) { return np_aligned(n); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+"""
+
+
+def unity_source(device, buffers):
+    """One file that includes every generated source.
+
+    Support code stands in anonymous namespaces under the same names in each of Brian2's files; a namespace for each
+    operation keeps them apart. Headers are included before, so that their guards keep them out of the namespaces.
+    """
+    objects = list(device.code_objects.values())
+    sources = device.writer.source_files
+    lines = [HEADERS, '#include "objects.h"', '#include "neuroplast.h"', '#include "state.h"', buffers]
+    lines += [f'#include "{name}"' for name in ("network.h", "run.h", "synapses_classes.h", "brianlib/common_math.h",
+                                              "brianlib/stdint_compat.h")]  # fmt: skip
+    for codeobj in objects:
+        functions = [codeobj.name, *(f"{block}_{codeobj.name}" for block in codeobj.before_after_blocks)]
+        for function in functions:
+            lines.append(f'#include "code_objects/{function}.h"')
+            run = function if function != codeobj.name else f"run_{function}"
+            lines.append(f'namespace _op_{codeobj.name} {{\n#include "code_objects/{function}.cpp"\n}}')
+            lines.append(f"void _{run}() {{ _op_{codeobj.name}::_{run}(); }}")
+    ours = {f"code_objects/{o.name}.cpp" for o in objects} | {"main.cpp", "schedule.cpp"}
+    others = sorted(s for s in sources if s not in ours and not s.startswith("code_objects/"))
+    lines += [f'#include "{name}"' for name in [*others, "schedule.cpp", "main.cpp"]]
+    return "\n".join(lines) + "\n"
+
+
+def cache_dir():
+    """Folder of compiled programs: ``NEUROPLAST_CACHE``, or ``neuroplast`` in the user's cache folder."""
+    if os.environ.get("NEUROPLAST_CACHE"):
+        return Path(os.environ["NEUROPLAST_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "neuroplast"
+
+
+@lru_cache
+def compiler_identity(path):
+    """What a binary depends on besides its source: compiler version and processor."""
+    version = subprocess.run([path, "--version"], capture_output=True, text=True).stdout.splitlines()[:1]
+    cpu = platform.machine()
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+        fields = ("model name", "flags", "Features", "CPU part")
+        cpu += "\n".join(line for line in info.split("\n\n")[0].splitlines() if line.startswith(fields))
+    except OSError:
+        cpu += platform.processor()
+    return "\n".join([*version, cpu])
+
+
+def flags(device):
+    """Compiler and linker flags of a simulation: (compile, link)."""
+    compile_flags, link = list(FLAGS), ["-pthread"]
+    if device.blas is not None:
+        compile_flags += ["-DNEUROPLAST_BLAS", *device.blas.compile_flags]
+        link += device.blas.link_flags
+    return compile_flags, link
+
+
+def build(device, project, buffers):
+    """Path of the compiled program of the sources in `project`.
+
+    Parameters
+    ----------
+    device : CppDevice
+        Has written its sources.
+    project : Path
+        Folder with the sources.
+    buffers : str
+        C++ declarations that come first.
+
+    Returns
+    -------
+    binary : Path
+    cached : bool
+        Whether it was in the cache.
+
+    Raises
+    ------
+    BuildError
+        No compiler, or it failed; ends with the compiler's last lines.
+    """
+    path = compiler()
+    if path is None:
+        raise BuildError(
+            "No C++ compiler found (looked for $CXX, g++, clang++, c++). Install one, or use target='numpy'."
+        )
+    unity = project / "unity.cpp"
+    unity.write_text(unity_source(device, buffers))
+    compile_flags, link = flags(device)
+    digest = hashlib.sha256()
+    for text in (path, compiler_identity(path), *compile_flags, *link):
+        digest.update(text.encode() + b"\0")
+    headers = sorted(TEMPLATES.glob("*.h"))
+    generated = [project / name for name in sorted(device.writer.source_files | device.writer.header_files)]
+    for file in [unity, *headers, *generated]:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    folder = cache_dir()
+    binary = folder / digest.hexdigest()[:32]
+    if binary.exists():
+        return binary, True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder)
+    except OSError as error:
+        raise BuildError(
+            f"The cache folder {folder} cannot be written ({error.strerror}). Set NEUROPLAST_CACHE to one that can."
+        ) from error
+    os.close(handle)
+    command = [path, *compile_flags, f"-I{project}", f"-I{TEMPLATES}", str(unity), "-o", temporary, *link]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        os.unlink(temporary)
+        last = "\n".join(result.stderr.splitlines()[-25:])
+        raise BuildError(f"The C++ compiler failed (exit status {result.returncode}):\n{last}")
+    os.chmod(temporary, 0o755)
+    os.replace(temporary, binary)  # a second process building the same program cannot see a half-written file
+    return binary, False
+
+

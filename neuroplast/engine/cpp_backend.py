@@ -1,0 +1,121 @@
+"""Run a simulation as a compiled program, one process for each stretch of the schedule."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from brian2.core.variables import DynamicArrayVariable
+
+from neuroplast.engine import cpp_schedule
+from neuroplast.engine.build import build
+from neuroplast.engine.fusing import fused_runner, plan
+from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.schedule import Phase
+from neuroplast.errors import DivergedError, InputError
+
+_BLAS_TEMPLATES = ("dense_product", "dense_accumulate")
+
+
+class CppBackend:
+    """The compiled target of one simulation.
+
+    Attributes
+    ----------
+    binary : Path
+        The program, in the cache.
+    cached : bool
+        Whether it was there already.
+    """
+
+    def __init__(self, simulation, operations, monitors, changing, constants):
+        self.simulation, self.monitors = simulation, monitors
+        device = simulation.device
+        calls = {}
+        for leaf in simulation.schedule.leaves():
+            fuse = self._fuse if simulation.fuse and isinstance(leaf, Phase) else None
+            calls[leaf.name] = plan(operations[leaf.name], fuse)
+        # Only what is given by name and may change is watched: a clock or an index cannot diverge.
+        watched = {n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64)} - {"defaultclock.t"}
+        program = cpp_schedule.Program(device, simulation.schedule, calls, monitors, changing, watched)
+        flat = [op for ops in operations.values() for op in ops]
+        blas = any(op.blas if isinstance(op, NativeOperation) else op.template in _BLAS_TEMPLATES for op in flat)
+        self._folder = tempfile.TemporaryDirectory(prefix="neuroplast-")
+        self.project = Path(self._folder.name)
+        device.write_sources(self.project, cpp_schedule.generate(program), blas)
+        self.binary, self.cached = build(device, self.project, cpp_schedule.buffer_declarations(program))
+        self.constants = self.project / "constants"
+        self.constants.mkdir()
+        for name, values in constants.items():
+            np.ascontiguousarray(values).tofile(self.constants / name)
+        self.sizes = {n: (v.size, v.dtype) for n, v in simulation.variables.items()}
+
+    def _fuse(self, synapses, parts, sums):
+        self._fused = getattr(self, "_fused", 0) + 1
+        runner = fused_runner(synapses, parts, sums, self._fused)
+        runner.before_run(self.simulation.namespace)
+        return runner
+
+    def run(self, state, start, stop, seed, counts):
+        """See `Simulation.run`."""
+        return self._run(state, start, stop, seed, counts, watch=1024)
+
+    def _run(self, state, start, stop, seed, counts, watch):
+        with tempfile.TemporaryDirectory(dir=self.project, prefix="run-") as folder:
+            folder = Path(folder)
+            for part in ("state", "out"):
+                (folder / part).mkdir()
+            for name, values in state.items():
+                values.tofile(folder / "state" / name)
+            command = [
+                str(self.binary), "--from", str(start), "--until", str(stop), "--seed", str(seed),
+                "--threads", str(self.simulation.threads), "--constants", str(self.constants),
+                "--state", str(folder / "state"), "--out", str(folder / "out"), "--watch", str(watch),
+            ]  # fmt: skip
+            for name, count in counts.items():
+                command += ["--count", f"{name}={count}"]
+            done = subprocess.run(command, cwd=self.project, capture_output=True, text=True)
+            if done.returncode == 3:
+                self._diverged(folder / "out", state, start, stop, seed, counts, watch)
+            if done.returncode:
+                message = done.stderr.strip() or f"ended with status {done.returncode}"
+                raise InputError(f"Simulation '{self.simulation.name}': the compiled program failed: {message}")
+            return self._result(folder / "out", stop)
+
+    def _result(self, folder, position):
+        from neuroplast.engine.simulation import Result
+
+        state = {n: np.fromfile(folder / n, dtype=dtype) for n, (_, dtype) in self.sizes.items()}
+        self.simulation.device.final_values.update(
+            {variable: state[name] for name, variable in self.simulation.variables.items()}
+        )
+        return Result(state, {m.name: self._recorded(folder, m) for m in self.monitors}, position)
+
+    @staticmethod
+    def _recorded(folder, monitor):
+        found = {}
+        for name, variable in monitor.variables.items():
+            if isinstance(variable, DynamicArrayVariable) and (folder / f"{monitor.name}.{name}").exists():
+                values = np.fromfile(folder / f"{monitor.name}.{name}", dtype=variable.dtype)
+                found[name] = values if variable.ndim == 1 else values.reshape(-1, max(monitor.n_indices, 1))
+        return found
+
+    def _diverged(self, folder, state, start, stop, seed, counts, watch):
+        """Raise the error; a second run that looks at every step finds the very step."""
+        if watch > 1:
+            self._run(state, start, stop, seed, counts, watch=1)
+        name, *numbers = (folder / "diverged").read_text().split()
+        index, position, epoch, trial, k, tick = map(int, numbers)
+        partial = self._result(folder, position)
+        raise diverged(name, index, {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}, partial)
+
+
+def diverged(name, index, where, partial):
+    """The error that says which variable left the finite numbers, where and when."""
+    return DivergedError(
+        f"{name}[{index}] is no longer finite at trial {where['trial']}, step k = {where['k']} "
+        f"(epoch {where['epoch']}, tick {where['tick']}). Try a smaller learning rate or a smaller dt.",
+        name, index, where, partial,
+    )  # fmt: skip

@@ -1,0 +1,173 @@
+"""Brian2's C++ standalone device, with dense synapses and all values given at run time."""
+
+from __future__ import annotations
+
+
+import numpy as np
+from brian2.core.variables import Constant, DynamicArrayVariable
+from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+from brian2.units.fundamentalunits import Quantity
+
+from neuroplast.engine import blas
+from neuroplast.engine.counters import Counters
+from neuroplast.engine.cpp_codegen import DenseCodeObject
+from neuroplast.errors import InputError
+
+
+class CppDevice(CPPStandaloneDevice):
+    """Writes C++ that holds no values: arrays come from files, counts and seed from the command line.
+
+    What differs from Brian2's device: its code objects are ours; initial values are kept in `array_cache` instead of
+    being written into the program, so that one binary serves all of them; names do not depend on what else lives in
+    the process, so that equal models give equal sources.
+    """
+
+    target = "cpp"
+
+    def __init__(self):
+        super().__init__()
+        self.final_values = {}
+
+    def begin(self):
+        """Prepare for a new simulation."""
+        self.counters = Counters()
+        self.headers = ['"neuroplast.h"']
+        self.include_dirs, self.library_dirs = [], []
+
+    def code_object_class(self, codeobj_class=None, fallback_pref=None):
+        """Our code object, whatever was asked for."""
+        return codeobj_class if codeobj_class is not None else DenseCodeObject
+
+    def code_object(self, owner, name, abstract_code, variables, *args, **kwds):
+        """A code object with a name that is unique within this simulation (see `Device.code_object`)."""
+        base = name.rstrip("*")
+        name, number = base, 0
+        while name in self.code_objects:
+            number += 1
+            name = f"{base}_{number}"
+        from brian2 import prefs
+
+        if prefs.core.default_float_dtype == np.float32:
+            for key, variable in list(variables.items()):
+                if isinstance(variable, Constant) and variable.dtype == np.float64:
+                    variable = Constant(variable.name, variable.value, variable.dim, owner=variable.owner)
+                    variable.dtype = np.dtype(np.float32)
+                    variables[key] = variable
+        return super().code_object(owner, name, abstract_code, variables, *args, **kwds)
+
+    # -- values ----------------------------------------------------------------------------------------------
+
+    def fill_with_array(self, var, arr):
+        """Keep an initial value; it reaches the program as a file."""
+        arr = np.asarray(arr)
+        size = var.size if isinstance(var.size, int | np.integer) else int(np.prod(var.size))
+        if arr.size not in (1, size):
+            owner = getattr(var.owner, "name", "?")
+            raise InputError(
+                f"{owner}.{var.name} has {size} values. Got {arr.size} (shape {arr.shape}); give one value or {size}"
+                " (a matrix of weights as array of shape (N_pre, N_post), flattened)."
+            )
+        values = np.empty(size, dtype=var.dtype)
+        values[:] = arr.ravel() if arr.size == size else arr.item()
+        self.array_cache[var] = values
+
+    def init_with_zeros(self, var, dtype):
+        """Zero, also for an array that changes its size later."""
+        super().init_with_zeros(var, dtype)
+        if not isinstance(var, DynamicArrayVariable):
+            self.array_cache[var] = np.zeros(var.size, dtype=var.dtype)
+
+    def variableview_set_with_index_array(self, variableview, item, value, check_units):
+        """Set elements of an initial value."""
+        if isinstance(item, slice) and item == slice(None):
+            item = "True"
+        value = np.asarray(Quantity(value))
+        if isinstance(item, str) and variableview.index_var in ("_idx", "0"):
+            self.fill_with_array(variableview.variable, value)
+            return
+        indices = np.asarray(variableview.indexing(item, index_var=variableview.index_var))
+        cache = self.array_cache.get(variableview.variable)
+        if cache is None:
+            raise InputError(
+                f"{variableview.group_name}.{variableview.name}: single elements cannot be set after a string "
+                "expression has set them. Draw the values in numpy instead."
+            )
+        if value.size not in (1, indices.size):
+            raise InputError(
+                f"{variableview.group_name}.{variableview.name}: {indices.size} elements are set. Got {value.size} "
+                "values."
+            )
+        cache[indices] = value.ravel() if value.size > 1 else value.item()
+
+    def get_value(self, var, access_data=True):
+        """Initial value before a run, final value after it."""
+        if var in self.final_values:
+            return self.final_values[var]
+        if self.array_cache.get(var) is not None:
+            return self.array_cache[var]
+        raise NotImplementedError(f"{var.name} has no value before the simulation has run.")
+
+    # -- synapses --------------------------------------------------------------------------------------------
+
+    def connect_dense(self, synapses):
+        """Connect all pairs: sizes and indices, without generated code."""
+        n_pre, n_post = synapses.shape
+        starts = getattr(synapses.source, "start", 0), getattr(synapses.target, "start", 0)
+        variables = synapses.variables
+        pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))
+        for name, values in (
+            ("_synaptic_pre", pre + np.int32(starts[0])),
+            ("_synaptic_post", post + np.int32(starts[1])),
+            ("N_outgoing", np.full(n_pre + starts[0], n_post, np.int32)),
+            ("N_incoming", np.full(n_post + starts[1], n_pre, np.int32)),
+        ):
+            variables[name].resize(len(values))
+            self.array_cache[variables[name]] = values
+        for variable in synapses._registered_variables:
+            variable.resize(n_pre * n_post)
+            if self.array_cache.get(variable) is None or len(self.array_cache[variable]) != n_pre * n_post:
+                self.array_cache[variable] = np.zeros(n_pre * n_post, dtype=variable.dtype)
+        self.array_cache[variables["N"]] = np.array([n_pre * n_post], dtype=np.int32)
+
+    # -- sources ---------------------------------------------------------------------------------------------
+
+    def write_sources(self, directory, schedule_source, blas_needed):
+        """Write all sources and static arrays of the simulation into `directory`.
+
+        Parameters
+        ----------
+        directory : str or path
+        schedule_source : str
+            C++ of the schedule, state and native operations.
+        blas_needed : bool
+        """
+        self.schedule_source = schedule_source
+        self.code_lines["before_start"] = ["neuroplast::arguments(args);"]
+        self.code_lines["before_end"] = ["neuroplast::finish();"]
+        self.main_queue.append(("insert_code", "neuroplast::run();"))
+        self.networks, self.synapses = set(), set()
+        self.clocks = {self.defaultclock}
+        self._set_maximum_run_time(None)
+        self.blas = blas.find() if blas_needed else None
+        self.build(directory=str(directory), compile=False, run=False)
+
+    def generate_network_source(self, writer, compiler):
+        """Brian2's network, and beside it our schedule."""
+        super().generate_network_source(writer, compiler)
+        writer.write("schedule.cpp", self.schedule_source)
+
+
+def array_variables(device):
+    """Every array of the simulation as (``object.variable``, variable, C++ name), sorted by name.
+
+    Owners may be gone for helpers that Brian2 made in passing; those are left out.
+    """
+    found = []
+    for variable, name in device.arrays.items():
+        try:
+            found.append((f"{variable.owner.name}.{variable.name}", variable, name))
+        except (ReferenceError, AttributeError):
+            continue
+    return sorted(found, key=lambda item: item[0])
+
+

@@ -1,0 +1,267 @@
+"""The schedule in C++: plain nested loops that call each operation by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from brian2.codegen.generators.cpp_generator import c_data_type
+from brian2.core.variables import DynamicArrayVariable
+
+from neuroplast.engine.counters import COUNTERS
+from neuroplast.engine.cpp_device import array_variables
+from neuroplast.engine.fusing import Call
+from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.schedule import Loop, Phase
+
+
+@dataclass
+class Program:
+    """What the generator needs: the tree, the calls of each leaf, the arrays."""
+
+    device: object
+    schedule: object
+    calls: dict  # name of a leaf -> list of Call
+    monitors: list
+    saved: set  # names of the arrays that are state
+    watched: set  # names of the arrays that must stay finite
+
+
+def generate(program):
+    """C++ of buffers, native operations, state and loops (`schedule.cpp`)."""
+    native, buffers = [], []
+    for calls in program.calls.values():
+        for call in calls:
+            if isinstance(call.operation, NativeOperation) and all(call.operation is not o for o in native):
+                native.append(call.operation)
+            if call.fused is not None:
+                buffers += [b for b in call.fused.buffers if b not in buffers]
+    parts = [
+        "namespace neuroplast {",
+        *(op.declarations for op in native),
+        *(_native(program.device, op) for op in native),
+        *(_take(program.device, *buffer) for buffer in buffers),
+        _arrays(program),
+        _counts(program),
+        _WATCH,
+        _ARGUMENTS,
+        _run(program),
+        _finish(program),
+        "}",
+    ]
+    return "\n".join(parts)
+
+
+def buffer_declarations(program):
+    """C++ that has to stand before the code objects: the buffers that fused sums go into."""
+    seen = []
+    for calls in program.calls.values():
+        for call in calls:
+            if call.fused is not None:
+                seen += [b for b in call.fused.buffers if b not in seen]
+    lines = [f"alignas(64) static {c_data_type(u.target_var.dtype)} {name}[{size}];" for name, u, size in seen]
+    return "\n".join(["namespace neuroplast {", *lines, "}"])
+
+
+def pointer(device, variable):
+    """C++ expression of a variable's data."""
+    name = device.get_array_name(variable, access_data=False)
+    return f"brian::{name}.data()" if isinstance(variable, DynamicArrayVariable) else f"brian::{name}"
+
+
+def _native(device, op):
+    body = op.cpp(lambda variable: pointer(device, variable))
+    return f"static void _run_{op.name}()\n{{\n{body}\n}}"
+
+
+def _take(device, name, updater, size):
+    start = updater.template_kwds["_target_start"]
+    target = pointer(device, updater.target_var)
+    return f"static inline void _take_{name}() {{ std::copy({name}, {name} + {size}, {target} + {start}); }}"
+
+
+def _arrays(program):
+    rows = []
+    monitors = {m.name for m in program.monitors}
+    for name, variable, _ in array_variables(program.device):
+        if variable.owner.name in monitors and isinstance(variable, DynamicArrayVariable):
+            continue
+        size = variable.size if np.isscalar(variable.size) else int(np.prod(variable.size))
+        if size == 0:
+            continue
+        kind = {"float64": "d", "float32": "f"}.get(np.dtype(variable.dtype).name, "i")
+        flags = [str(name in chosen).lower() for chosen in (program.saved, program.watched)]
+        rows.append(
+            f'        {{"{name}", (char*){pointer(program.device, variable)}, '
+            f"{size}*sizeof({c_data_type(variable.dtype)}), '{kind}', {', '.join(flags)}}},"
+        )
+    return "\n".join(["static const std::vector<Array>& arrays()", "{", "    static const std::vector<Array> table = {",
+                      *rows, "    };", "    return table;", "}"])  # fmt: skip
+
+
+def _counts(program):
+    counts = program.schedule.counts()
+    lines = [f"static int64_t count_{name} = {value};" for name, value in counts.items()]
+    rows = [f'    {{"{name}", &count_{name}}},' for name in counts]
+    lines += ["static const std::map<std::string, int64_t*> counts = {", *rows, "};"]
+    counters = program.device.counters
+    for name in COUNTERS:
+        lines.append(f"#define NP_{name} {pointer(program.device, counters.variables[name])}[0]")
+    clock = program.device.defaultclock
+    for name in ("t", "timestep", "dt"):
+        lines.append(f"#define NP_{name} {pointer(program.device, clock.variables[name])}[0]")
+    return "\n".join(lines)
+
+
+_WATCH = """
+// Looks through the state for a number that is not finite; reports the first and tells the schedule to stop.
+static bool watch()
+{
+    for (const Array& array : arrays())
+    {
+        if (!array.watched) continue;
+        const int64_t index = not_finite(array);
+        if (index < 0) continue;
+        const std::string text = std::string(array.name) + " " + std::to_string(index) + " "
+            + std::to_string(position) + " " + std::to_string(NP_epoch) + " " + std::to_string(NP_trial) + " "
+            + std::to_string(NP_k) + " " + std::to_string(NP_tick) + "\\n";
+        save("diverged", text.data(), text.size());
+        exit_status = 3;
+        return false;
+    }
+    return true;
+}
+"""
+
+_ARGUMENTS = """
+void arguments(std::vector<std::string>& args)
+{
+    die_with_parent();
+    for (size_t i = 0; i + 1 < args.size(); i += 2)
+    {
+        const std::string& key = args[i];
+        const std::string& value = args[i + 1];
+        if (key == "--from") from = std::stoll(value);
+        else if (key == "--until") until = std::stoll(value);
+        else if (key == "--seed") rng_seed = std::stoull(value);
+        else if (key == "--threads") pool_threads = std::stoi(value);
+        else if (key == "--constants") constants_dir = value;
+        else if (key == "--state") state_dir = value;
+        else if (key == "--out") out_dir = value;
+        else if (key == "--watch") watch_mask = std::stoll(value) - 1;
+        else if (key == "--count")
+        {
+            const size_t equals = value.find('=');
+            const auto found = counts.find(value.substr(0, equals));
+            if (found == counts.end()) fail("no loop or phase is called " + value);
+            *found->second = std::stoll(value.substr(equals + 1));
+        }
+        else fail("unknown argument " + key);
+    }
+    args.clear();
+}
+"""
+
+
+def _run(program):
+    lines = [
+        "void run()",
+        "{",
+        "    load(constants_dir, arrays());",
+        "    load(state_dir, arrays());",
+        "    rng_tick = NP_tick;",
+    ]
+    _body(program, program.schedule.body, lines, 1)
+    lines += ["    watch();", "}"]
+    return "\n".join(lines)
+
+
+def _body(program, body, lines, depth):
+    pad = "    " * depth
+    for node in body:
+        if isinstance(node, Loop):
+            index = f"_pass_{node.name}"
+            lines += [f"{pad}for (int64_t {index} = 0; {index} < count_{node.name}; {index}++)", f"{pad}{{"]
+            if node.name in ("trial", "epoch"):
+                lines.append(f"{pad}    NP_{node.name} = {index};")
+            _body(program, node.body, lines, depth + 1)
+            lines.append(f"{pad}}}")
+            continue
+        lines += [f"{pad}if (position >= until) return;", f"{pad}if (position++ >= from)", f"{pad}{{"]
+        calls = program.calls[node.name]
+        if isinstance(node, Phase):
+            lines += [f"{pad}    {line}" for line in _steps(node, calls)]
+        else:
+            lines += [f"{pad}    {_call(call, call.alone)}" for call in calls if call.alone]
+            lines.append(f"{pad}    rng_tick = NP_tick += 1;")
+        lines.append(f"{pad}}}")
+
+
+def _steps(node, calls):
+    count = f"count_{node.name}"
+    step = "_step" if node.direction == 1 else f"{count} - 1 - _step"
+    lines = [f"NP_n_steps = {count};", f"for (int64_t _step = 0; _step < {count}; _step++)", "{"]
+    if any(call.fused is not None for call in calls):
+        lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
+    lines.append(f"    NP_k = {step};")
+    for call in calls:
+        kinds = (call.first, call.middle, call.last, call.alone)
+        if kinds == (None,) * 4:
+            continue
+        if kinds == ("run",) * 4:
+            lines.append(f"    {_call(call, 'run')}")
+        elif call.middle == "take":
+            lines.append(f"    if (_first) {_call(call, 'run')} else {{ {_call(call, 'take')} }}")
+        else:
+            lines.append(f"    if (_last) {_call(call, 'run')} else {{ {_call(call, 'fused')} }}")
+    if node.clock == "advance":
+        lines.append("    NP_timestep += 1; NP_t = NP_timestep*NP_dt;")
+    lines += ["    rng_tick = NP_tick += 1;", "    if ((NP_tick & watch_mask) == 0 && !watch()) return;", "}"]
+    return lines
+
+
+def _call(call: Call, kind):
+    if kind == "fused":
+        return _function(call.fused)
+    if kind == "take":
+        updater = call.operation
+        return " ".join(f"_take_{name}();" for name, u, _ in call.fused.buffers if u is updater)
+    return _function(call.operation)
+
+
+def _function(operation):
+    if isinstance(operation, NativeOperation):
+        return f"_run_{operation.name}();"
+    if operation.codeobj is None:
+        return ""
+    return f"_op_{operation.codeobj.name}::_run_{operation.codeobj.name}();"
+
+
+def _finish(program):
+    lines = ["void finish()", "{", "    for (const Array& array : arrays())",
+             "        if (array.saved) save(array.name, array.data, array.bytes);"]  # fmt: skip
+    for monitor in program.monitors:
+        for name, variable in monitor.variables.items():
+            if not isinstance(variable, DynamicArrayVariable) or variable.owner.name != monitor.name:
+                continue
+            array = program.device.get_array_name(variable, access_data=False)
+            target = f"{monitor.name}.{name}"
+            ctype = c_data_type(variable.dtype)
+            if variable.ndim == 1:
+                lines.append(
+                    f'    save("{target}", brian::{array}.empty() ? 0 : &brian::{array}[0], '
+                    f"brian::{array}.size()*sizeof({ctype}));"
+                )
+            else:
+                lines += [
+                    "    {",
+                    f"        std::vector<{ctype}> rows;",
+                    f"        for (int n = 0; n < brian::{array}.n; n++)",
+                    f"            for (int m = 0; m < brian::{array}.m; m++) rows.push_back(brian::{array}(n, m));",
+                    f'        save("{target}", rows.data(), rows.size()*sizeof({ctype}));',
+                    "    }",
+                ]
+    return "\n".join([*lines, "    std::fflush(0);", "    std::_Exit(exit_status);", "}"])
+
+
+__all__ = ["Program", "buffer_declarations", "generate"]

@@ -1,0 +1,303 @@
+"""`DenseSynapses`: Brian2 `Synapses` over all pairs, lowered to contiguous matrices."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import numpy as np
+from brian2 import Synapses
+from brian2.groups.group import CodeRunner
+from brian2.utils.stringtools import deindent
+
+from neuroplast.engine.access import written_names
+from neuroplast.engine.population import batch_of
+from neuroplast.engine.products import product_blocks
+from neuroplast.engine.tape import accumulate_over
+from neuroplast.engine.targets import active_device
+from neuroplast.errors import InputError
+
+
+#: Rows that one sweep takes together, so that sums onto postsynaptic neurons are loaded and stored less often.
+UNROLL = 4
+
+
+class DenseSynapses(Synapses):
+    """All-to-all synapses with the equations of Brian2's `Synapses`, run on dense matrices.
+
+    A synaptic variable is a row-major matrix ``(N_pre, N_post)``. Every operation that acts once per step (the
+    integration of the ODEs, each ``(summed)`` variable, each ``run_regularly`` and ``accumulate``) has an
+    explicit place in the step.
+
+    Parameters
+    ----------
+    source, target : Population, NeuronGroup or Subgroup
+        Pre- and postsynaptic neurons; `target` defaults to `source`. Both have the same batch size.
+    model : str or Equations
+        Brian2 equations: ODEs, subexpressions, ``(summed)`` variables, ``(shared)`` and ``(constant)`` parameters.
+    order : int or dict of str to int, optional
+        Place within the slot ``groups`` of the integration (key ``"update"``) and of each summed variable (key: its
+        name, such as ``"I_post"``). An int gives that of the integration; sums then run just before the group that
+        they feed, as in Brian2.
+    mask : array of bool, shape (N_pre, N_post), optional
+        Which pairs are connected. The others hold zero, contribute nothing and never change.
+    **kwargs
+        ``method``, ``namespace``, ``dtype``, ``name`` as in `brian2.Synapses`.
+
+    Raises
+    ------
+    InputError
+        For what has no dense form (spike pathways, delays, several synapses per pair), for batch sizes that differ, a
+        mask of the wrong shape, an unknown key in `order`; and when the simulation is built, for a use of pre- or
+        postsynaptic variables that has no meaning for shared weights.
+    """
+
+    def __init__(self, source, target=None, model=None, *, order=0, mask=None, **kwargs):
+        name = kwargs.get("name", "synapses")
+        unsupported = sorted(
+            {"on_pre", "on_post", "delay", "multisynaptic_index", "on_event", "connect"} & set(kwargs)
+        )
+        if unsupported:
+            raise InputError(
+                f"DenseSynapses '{name}': {', '.join(unsupported)} has no dense form (no spikes, no delays, one "
+                "synapse per pair). Use brian2.Synapses for it."
+            )
+        target = source if target is None else target
+        self.batch = batch_of(source)
+        if batch_of(target) != self.batch:
+            raise InputError(
+                f"DenseSynapses '{name}': source and target should have the same batch size. Got "
+                f"{self.batch} for '{source.name}' and {batch_of(target)} for '{target.name}'."
+            )
+        self.shape = (len(source) // self.batch, len(target) // self.batch)
+        self.mask = None
+        orders = dict(order) if isinstance(order, dict) else {"update": int(order)}
+        super().__init__(source, target, model, order=orders.get("update", 0), **kwargs)
+        device = active_device()
+        device.counters.join(self)
+        self.mask = self._checked_mask(mask)
+        device.connect_dense(self)
+        self._connect_called = True
+        self._place(orders)
+
+    def _checked_mask(self, mask):
+        if mask is None:
+            return None
+        mask = np.asarray(mask)
+        if mask.shape != self.shape:
+            raise InputError(
+                f"DenseSynapses '{self.name}': the mask should have shape (N_pre, N_post) = {self.shape}. "
+                f"Got {mask.shape}."
+            )
+        mask = mask.astype(bool)
+        self.variables.add_array("_mask", size=mask.size, dtype=bool, values=mask.ravel(), constant=True)
+        return mask
+
+    def _place(self, orders):
+        """Give each operation its order and its dense template."""
+        places = {"update": self.state_updater, **self.summed_updaters}
+        unknown = sorted(set(orders) - set(places))
+        if unknown:
+            raise InputError(
+                f"DenseSynapses '{self.name}': order names {', '.join(unknown)}; allowed are {', '.join(places)}."
+            )
+        for key, runner in places.items():
+            if runner is not None and key in orders:
+                runner._order = orders[key]
+        for updater in self.summed_updaters.values():
+            self._lower_sum(updater)
+        if self.state_updater is not None:
+            self._lower_update(self.state_updater)
+
+    # -- lowering of each kind of operation ------------------------------------------------------------------
+
+    def _lower_update(self, runner):
+        runner.template = "dense_sweep"
+        runner.template_kwds = {**(runner.template_kwds or {}), "sums": [], "unroll": 1, **self.geometry()}
+        runner.needed_variables = [*runner.needed_variables, *self.mask_names()]
+
+    def _lower_sum(self, updater):
+        onto = "pre" if updater.target_varname.endswith("_pre") else "post"
+        updater.onto = onto
+        kwds = {"onto": onto, **self.geometry()}
+        blocks = None
+        if self.batch > 1:
+            blocks, terms = product_blocks(self, str(updater.expression.code), onto)
+            kwds["terms"] = terms
+        else:
+            kwds["sums"] = [self.sum_of(updater)]
+            kwds["unroll"] = UNROLL
+        updater.template = "dense_product" if blocks else "dense_tiled" if self.batch > 1 else "dense_sweep"
+        if blocks:
+            updater.abstract_code = blocks
+        updater.template_kwds = {**updater.template_kwds, **kwds}
+        plain = [f[1] for term in kwds.get("terms", []) for f in term.values() if f and f[0] == "variable"]
+        updater.needed_variables = [updater.target_varname, *plain, *self.mask_names()]
+
+    @staticmethod
+    def sum_of(updater, value="_synaptic_var", buffer=None):
+        """What the sweep template needs to know of one sum."""
+        start = updater.template_kwds["_target_start"]
+        return {
+            "value": value,
+            "onto": updater.onto,
+            "variable": updater.target_var,
+            "start": start,
+            "buffer": buffer,
+        }
+
+    def mask_names(self):
+        return [] if self.mask is None else ["_mask"]
+
+    def geometry(self):
+        """Sizes and offsets for the templates; offsets count neurons times copies."""
+        return {
+            "n_pre": self.shape[0],
+            "n_post": self.shape[1],
+            "batch": self.batch,
+            "pre_start": getattr(self.source, "start", 0),
+            "post_start": getattr(self.target, "start", 0),
+            "masked": self.mask is not None,
+        }
+
+    # -- operations the user adds ----------------------------------------------------------------------------
+
+    def run_regularly(self, code, dt=None, clock=None, when="groups", order=0, name=None):
+        """Run statements on every synapse once per step (see `brian2.Synapses.run_regularly`).
+
+        Statements that write a variable of the pre- or postsynaptic group are run one synapse after the other by
+        Brian2's own template: slower, and right.
+        """
+        if dt is not None or clock is not None:
+            raise InputError(
+                f"DenseSynapses '{self.name}': an operation with a dt of its own has no place in a schedule. Test "
+                "the step instead, for example with int(k % 10 == 0)."
+            )
+        if name is None:
+            taken = {obj.name for obj in self.contained_objects}
+            name = next(n for i in count() if (n := f"{self.name}_run_regularly_{i}") not in taken)
+        runner = CodeRunner(self, "stateupdate", code=deindent(code), when=when, order=order, name=name)
+        self.adopt(runner)
+        self.contained_objects.append(runner)
+        return runner
+
+    def adopt(self, runner):
+        """Lower a CodeRunner of statements, unless it writes a neuron's variable."""
+        foreign = sorted(
+            n for n in written_names(runner.abstract_code) if self.variables.indices[n] in _NEURON_INDICES
+        )
+        if not foreign:
+            self._lower_update(runner)
+        elif self.batch > 1:
+            raise InputError(
+                f"DenseSynapses '{self.name}': '{runner.abstract_code.strip()}' writes {', '.join(foreign)}, which has "
+                f"{self.batch} copies. Use a (summed) variable."
+            )
+        elif self.mask is not None:
+            raise InputError(
+                f"DenseSynapses '{self.name}': '{runner.abstract_code.strip()}' writes {', '.join(foreign)} through a "
+                "mask. Use a (summed) variable."
+            )
+
+    def accumulate(self, variable, expression, *, when="groups", order=0, add=False, over=None, name=None):
+        """Sum an expression of pre- and postsynaptic variables over the copies of the batch.
+
+        ``variable = sum over copies of expression`` for every synapse, for example
+        ``accumulate("G", "delta_post * x_pre")``: the gradient of a batch. With ``add=True`` it is added instead.
+
+        Parameters
+        ----------
+        variable : str
+            Synaptic variable that takes the sum.
+        expression : str
+            Brian2 expression of synaptic, ``_pre`` and ``_post`` variables.
+        when, order : str, int
+            Place in the step.
+        add : bool
+            Add to the variable instead of setting it.
+        over : Tape or sequence of Tape, optional
+            Sum over the rows that a `Tape` has recorded as well; the operation that is returned has to be listed in
+            an `Event` after the recorded phase.
+
+        Returns
+        -------
+        operation
+            To be listed in a schedule by itself where it should not run with the synapses' other operations.
+
+        Raises
+        ------
+        InputError
+            If `variable` is no synaptic variable, or the expression has no meaning.
+        """
+        if variable not in self.variables or self.variables.indices[variable] != "_idx":
+            names = [n for n in self.equations.names if self.variables.indices[n] == "_idx"]
+            raise InputError(
+                f"DenseSynapses '{self.name}': accumulate needs a synaptic variable. Got {variable!r}; it has "
+                f"{', '.join(sorted(names))}."
+            )
+        op = "+=" if add else "="
+        name = name or f"{self.name}_accumulate_{variable}"
+        if over is not None:
+            _, terms = product_blocks(self, expression, "synapse")
+            return accumulate_over(self, variable, terms, over, when=when, order=order, add=add, name=name)
+        if self.batch == 1:
+            return self.run_regularly(f"{variable} {op} {expression}", when=when, order=order, name=name)
+        blocks, terms = product_blocks(self, expression, "synapse")
+        check = f"{variable} {op} {expression}"
+        runner = Accumulator(self, check, blocks, variable, when=when, order=order, name=name)
+        runner.template = "dense_accumulate" if blocks else "dense_tiled"
+        kwds = {"terms": terms, "variable": variable, "add": add, "onto": "synapse"}
+        runner.template_kwds = {**kwds, **self.geometry()}
+        if not blocks:
+            runner.abstract_code = f"_synaptic_var = {expression}"
+        plain = [f[1] for term in terms for f in term.values() if f and f[0] == "variable"]
+        runner.needed_variables = [variable, *plain, *self.mask_names()]
+        self.contained_objects.append(runner)
+        return runner
+
+    def before_run(self, run_namespace):
+        """Refuse what would be silently wrong for weights that a batch shares."""
+        super().before_run(run_namespace)
+        if self.batch == 1:
+            return
+        for runner in self.contained_objects:
+            if getattr(runner, "template", None) != "dense_sweep" or runner.template_kwds["sums"]:
+                continue
+            used = neuron_names(self, runner.abstract_code)
+            if used:
+                raise InputError(
+                    f"DenseSynapses '{self.name}': its weights are shared by {self.batch} copies, so "
+                    f"'{runner.abstract_code.strip().splitlines()[0]}' cannot read {', '.join(used)}. Reduce over the "
+                    f"copies first: accumulate('G', 'expression of {used[0]}')."
+                )
+
+
+_NEURON_INDICES = ("_presynaptic_idx", "_postsynaptic_idx")
+
+
+def neuron_names(synapses, code):
+    """Names in `code` that are pre- or postsynaptic variables, subexpressions looked through."""
+    from brian2.codegen.translation import analyse_identifiers
+
+    _, known, _ = analyse_identifiers(code, dict(synapses.variables), recursive=True)
+    return sorted(n for n in known if synapses.variables.indices[n] in _NEURON_INDICES)
+
+
+class Accumulator(CodeRunner):
+    """The operation behind `DenseSynapses.accumulate` in a batch."""
+
+    def __init__(self, synapses, statement, blocks, variable, when, order, name):
+        self.statement = statement
+        self.variable = variable
+        super().__init__(
+            synapses, "dense_accumulate", code=blocks or statement, when=when, order=order, name=name, check_units=False
+        )
+
+    def before_run(self, run_namespace):
+        """Check the units of the whole statement: its blocks are parts that have none of their own."""
+        from brian2.equations.unitcheck import check_units_statements
+        from brian2.utils.stringtools import get_identifiers
+
+        names = {n for n in get_identifiers(self.statement)}
+        variables = self.group.resolve_all(names, run_namespace, user_identifiers=names)
+        check_units_statements(self.statement, variables)
+        super().before_run(run_namespace)

@@ -1,0 +1,108 @@
+"""Run a simulation in this process with numpy."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from brian2.core.variables import DynamicArrayVariable
+
+from neuroplast.engine.cpp_backend import diverged
+from neuroplast.engine.numpy_device import running
+from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.schedule import Loop, Phase
+
+_lock = threading.Lock()  # one numpy simulation at a time: they share the random functions
+
+
+class _Stop(Exception):
+    """The end of the stretch has been reached."""
+
+
+class NumpyBackend:
+    """The numpy target of one simulation: walks the same tree as the compiled loops."""
+
+    def __init__(self, simulation, operations, monitors, changing, constants):
+        self.simulation, self.monitors = simulation, monitors
+        self.operations = operations
+        device = simulation.device
+        self.counters = {n: device.counters.variables[n].get_value() for n in device.counters.variables if n != "N"}
+        self.clock = {n: device.defaultclock.variables[n].get_value() for n in ("t", "timestep", "dt")}
+        self.watched = {
+            n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64) and n != "defaultclock.t"
+        }
+
+    def run(self, state, start, stop, seed, counts):
+        """See `Simulation.run`."""
+        with _lock, np.errstate(all="ignore"):
+            running.device, running.seed = self.simulation.device, seed
+            running.dtype = self.simulation.device.dtype
+            for name, values in state.items():
+                self.simulation.variables[name].set_value(values)
+            for monitor in self.monitors:
+                monitor.resize(0)
+            self.position, self.start, self.stop, self.counts = 0, start, stop, counts
+            try:
+                self._body(self.simulation.schedule.body)
+            except _Stop:
+                pass
+            self._watch()
+            return self._result(stop)
+
+    def _result(self, position):
+        from neuroplast.engine.simulation import Result
+
+        state = {n: np.array(v.get_value()) for n, v in self.simulation.variables.items()}
+        recorded = {
+            m.name: {n: np.array(v.get_value()) for n, v in m.variables.items()
+                     if isinstance(v, DynamicArrayVariable) and v.owner.name == m.name}
+            for m in self.monitors
+        }  # fmt: skip
+        return Result(state, recorded, position)
+
+    def _body(self, body):
+        for node in body:
+            if isinstance(node, Loop):
+                for index in range(self.counts[node.name]):
+                    if node.name in ("trial", "epoch"):
+                        self.counters[node.name][0] = index
+                    self._body(node.body)
+                continue
+            if self.position >= self.stop:
+                raise _Stop
+            self.position += 1
+            if self.position <= self.start:
+                continue
+            if isinstance(node, Phase):
+                self._phase(node)
+            else:
+                self._once(self.operations[node.name])
+
+    def _phase(self, node):
+        steps = self.counts[node.name]
+        self.counters["n_steps"][0] = steps
+        for step in range(steps)[:: node.direction]:
+            self.counters["k"][0] = step
+            self._once(self.operations[node.name], advance=node.clock == "advance")
+            if self.counters["tick"][0] % 1024 == 0:
+                self._watch()
+
+    def _once(self, operations, advance=False):
+        for op in operations:
+            if isinstance(op, NativeOperation):
+                op.numpy(lambda variable: variable.get_value())
+            else:
+                op.run()
+        if advance:
+            self.clock["timestep"][0] += 1
+            self.clock["t"][0] = self.clock["timestep"][0] * self.clock["dt"][0]
+        self.counters["tick"][0] += 1
+
+    def _watch(self):
+        for name in sorted(self.watched):
+            values = self.simulation.variables[name].get_value()
+            if not np.isfinite(values).all():
+                where = {n: int(self.counters[n][0]) for n in ("epoch", "trial", "k", "tick")}
+                where["position"] = self.position
+                index = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise diverged(name, index, where, self._result(self.position))

@@ -1,0 +1,143 @@
+"""The numpy target: the same operations by broadcasting and matmul, without a compiler."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from brian2.codegen.generators.numpy_generator import NumpyCodeGenerator
+from brian2.codegen.runtime.numpy_rt.numpy_rt import NumpyCodeObject
+from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.devices.device import RuntimeDevice
+
+from neuroplast.engine import philox
+from neuroplast.engine.counters import Counters
+from neuroplast.engine.cpp_codegen import stream_key
+
+_SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
+
+
+class DenseNumpyGenerator(NumpyCodeGenerator):
+    """Statements to numpy; in templates named ``dense_*`` every value broadcasts to (N_pre, N_post[, batch])."""
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        self.dense = self.template_name.startswith("dense_")
+        self.operation = self.name.replace("_codeobject", "")
+        self.call_number = 0
+
+    def translate_statement(self, statement):
+        """A statement in Python, each call of a random number with a stream of its own."""
+
+        def keyed(match):
+            self.call_number += 1
+            return f"{match[1]}(_vectorisation_idx, {stream_key(self.operation, self.call_number)})"
+
+        return re.sub(r"\b(randn?)\(_vectorisation_idx\)", keyed, super().translate_statement(statement))
+
+    def translate_one_statement_sequence(self, statements, scalar=False):
+        """Lines of one block; dense blocks read whole matrices and never scatter."""
+        if not self.dense or scalar:
+            return super().translate_one_statement_sequence(statements, scalar)
+        read, write, indices, _ = self.arrays_helper(statements)
+        lines = self.read_arrays(sorted(read), write, [], self.variables, self.variable_indices)
+        lines += [self.translate_statement(statement) for statement in statements]
+        for name in sorted(write):
+            view = self._view(name)
+            if self.variable_indices[name] == "_idx" and getattr(self.owner, "mask", None) is not None:
+                lines.append(f"_numpy.copyto({view}, {name}, where=_owner.mask)")
+            else:
+                lines.append(f"{view}[...] = {name}")
+        return lines
+
+    def read_arrays(self, read, write, indices, variables, variable_indices):
+        """Lines that bind names to arrays."""
+        if not self.dense:
+            return super().read_arrays(read, write, indices, variables, variable_indices)
+        return [f"{name} = {self._view(name)}{'.copy()' if name in write else ''}" for name in read]
+
+    def _view(self, name):
+        variable, index = self.variables[name], self.variable_indices[name]
+        array, (n_pre, n_post) = self.get_array_name(variable), self.owner.shape
+        batch = self.owner.batch
+        if index == "0" or variable.scalar:
+            return f"{array}[0:1]"
+        # Products over a batch work on flat factors; everything else broadcasts over pairs (and copies).
+        flat = self.template_name in ("dense_product", "dense_accumulate")
+        if index == "_idx":
+            if variable is self.owner.variables["_synaptic_pre"]:
+                return f"_numpy.arange({n_pre})[:, None]"
+            if variable is self.owner.variables["_synaptic_post"]:
+                return f"_numpy.arange({n_post})[None, :]"
+            shape = (n_pre, n_post) if batch == 1 or flat else (n_pre, n_post, 1)
+            return f"{array}.reshape({shape})"
+        side = _SIDES[index]
+        group = self.owner.source if side == "pre" else self.owner.target
+        count = {"pre": n_pre, "post": n_post}[side]
+        start = getattr(group, "start", 0)
+        part = f"{array}[{start}:{start + count * batch}]"
+        if flat:
+            return f"{part}.reshape({count}, {batch})"
+        shape = (count, 1) if side == "pre" else (1, count)
+        return f"{part}.reshape({shape if batch == 1 else (*shape, batch)})"
+
+
+class DenseNumpyCodeObject(NumpyCodeObject):
+    """Code object of every operation of the numpy target."""
+
+    templater = NumpyCodeObject.templater.derive("neuroplast.engine")
+    generator_class = DenseNumpyGenerator
+
+
+class NumpyDevice(RuntimeDevice):
+    """Brian2's runtime device with our numpy code objects."""
+
+    target = "numpy"
+
+    def begin(self):
+        """Prepare for a new simulation."""
+        self.counters = Counters()
+
+    def code_object_class(self, codeobj_class=None, fallback_pref=None):
+        """Our code object, whatever the preferences say."""
+        return codeobj_class if codeobj_class is not None else DenseNumpyCodeObject
+
+    def connect_dense(self, synapses):
+        """Connect all pairs."""
+        n_pre, n_post = synapses.shape
+        pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))
+        variables = synapses.variables
+        for name, values, group in (("_synaptic_pre", pre, synapses.source), ("_synaptic_post", post, synapses.target)):
+            variables[name].resize(len(values))
+            variables[name].set_value(values + np.int32(getattr(group, "start", 0)))
+        synapses._resize(n_pre * n_post)
+        synapses._update_synapse_numbers(0)
+
+
+class _Running:
+    """The simulation that runs now: where its random functions find seed, tick and precision."""
+
+    seed = 0
+    device = None
+    dtype = np.float64
+
+    def numbers(self, kind, index, stream):
+        """Random numbers of the shape of `index` (what numpy code calls ``_vectorisation_idx``)."""
+        tick = int(self.device.counters.variables["tick"].get_value()[0])
+        index = np.arange(len(index)) if hasattr(index, "__len__") and not hasattr(index, "shape") else index
+        return kind(self.seed, stream, tick, index, self.dtype)
+
+
+running = _Running()
+
+
+def _rand(index, stream):
+    return running.numbers(philox.uniform, index, stream)
+
+
+def _randn(index, stream):
+    return running.numbers(philox.normal, index, stream)
+
+
+for _name, _function in (("rand", _rand), ("randn", _randn)):
+    DEFAULT_FUNCTIONS[_name].implementations.add_implementation(DenseNumpyCodeObject, code=_function)

@@ -1,0 +1,139 @@
+"""What a node of a schedule runs: Brian2's code runners and our few native operations."""
+
+from __future__ import annotations
+
+from brian2.core.variables import ArrayVariable
+from brian2.groups.group import CodeRunner
+from brian2.monitors.statemonitor import StateMonitor
+
+from neuroplast.engine.access import Access, written_names
+from neuroplast.errors import InputError
+
+#: Brian2's slots, in the order of a step.
+SLOTS = [
+    f"{prefix}{slot}"
+    for slot in ("start", "groups", "thresholds", "synapses", "resets", "end")
+    for prefix in ("before_", "", "after_")
+]
+
+
+class NativeOperation:
+    """An operation that equations cannot say: a C++ body and its numpy twin.
+
+    Parameters
+    ----------
+    name : str
+        A C++ identifier, unique within the simulation.
+    cpp : callable
+        ``cpp(pointer)`` gives the body; ``pointer(variable)`` is the C++ expression of a variable's data.
+    numpy : callable
+        ``numpy(value)`` does the same; ``value(variable)`` is the variable's array, to be changed in place.
+    reads, writes : iterable of ArrayVariable
+        The only variables that it touches.
+    when, order : str, int
+        Place in the step.
+    declarations : str, optional
+        C++ at file scope, before the bodies.
+    blas : bool
+        Whether the body calls ``neuroplast::gemm``.
+    """
+
+    def __init__(self, name, *, cpp, numpy, reads, writes, when="groups", order=0, declarations="", blas=False):
+        if not name.isidentifier():
+            raise InputError(f"A native operation's name should be an identifier. Got {name!r}.")
+        if when not in SLOTS:
+            raise InputError(f"Operation '{name}': when should be one of {', '.join(SLOTS)}. Got {when!r}.")
+        self.name, self.cpp, self.numpy = name, cpp, numpy
+        self.reads, self.writes = frozenset(reads), frozenset(writes)
+        self.when, self.order, self.declarations, self.blas = when, order, declarations, blas
+
+    @property
+    def access(self):
+        """What it reads and writes."""
+        return Access(self.reads, self.writes)
+
+
+def operations_of(objects, named):
+    """The operations behind a node's objects, sorted by (when, order).
+
+    A group brings the operations it contains, except those that some node of the schedule lists by themselves.
+
+    Parameters
+    ----------
+    objects : sequence
+        Objects of a node.
+    named : set of int
+        ``id`` of every object that any node of the schedule lists.
+    """
+    found = []
+
+    def visit(obj, by_name):
+        if not by_name and id(obj) in named:
+            return
+        if isinstance(obj, NativeOperation | CodeRunner):
+            if all(obj is not other for other in found):
+                found.append(obj)
+        elif not hasattr(obj, "contained_objects"):
+            raise InputError(
+                f"A schedule runs Brian2 objects and native operations. Got {obj!r}; list a group, a synapses "
+                "object, a monitor, or what run_regularly returns."
+            )
+        for part in getattr(obj, "contained_objects", ()):
+            visit(part, False)
+
+    for obj in objects:
+        visit(obj, True)
+    return sorted(found, key=lambda op: (SLOTS.index(op.when), op.order))
+
+
+def access_of(operation):
+    """What an operation reads and writes; known once its code object has been made."""
+    if isinstance(operation, NativeOperation):
+        return operation.access
+    if operation.codeobj is None:
+        return Access()
+    reads = {v for v in operation.codeobj.variables.values() if isinstance(v, ArrayVariable)}
+    group = operation.group
+    if isinstance(operation, StateMonitor):
+        own = {v for v in operation.variables.values() if isinstance(v, ArrayVariable) and v.owner.name == operation.name}
+        return Access(reads - own, own)
+    if hasattr(operation, "target_var"):
+        writes = {operation.target_var}
+        # The sum's own target is among the variables of its template; it reads it only if the expression does.
+        named = set(group.variables) & set(operation.expression.identifiers)
+        reads = {v for v in reads if v is not operation.target_var or operation.target_varname in named}
+    elif hasattr(operation, "statement"):
+        writes = {group.variables[operation.variable]}
+    elif operation.template in ("stateupdate", "dense_sweep"):
+        names = written_names(operation.abstract_code)
+        writes = {v for n in names if isinstance(v := group.variables.get(n), ArrayVariable)}
+    else:  # thresholds, resets, spike monitors: whatever their templates touch
+        writes = set(reads)
+    return Access(reads, writes, _draws(operation))
+
+
+def _draws(operation):
+    from brian2.core.functions import Function
+
+    return any(isinstance(v, Function) and not v.stateless for v in operation.codeobj.variables.values())
+
+
+def check_order(node, operations):
+    """Refuse two operations at the same place of a step whose order matters.
+
+    Raises
+    ------
+    InputError
+        Naming both operations, their place, and a variable that one writes and the other uses.
+    """
+    for i, first in enumerate(operations):
+        for second in operations[i + 1 :]:
+            if (first.when, first.order) != (second.when, second.order):
+                break
+            shared = access_of(first).conflicts(access_of(second))
+            if shared:
+                variable = min(f"{v.owner.name}.{v.name}" for v in shared)
+                raise InputError(
+                    f"'{node.name}': '{first.name}' and '{second.name}' both have when='{first.when}', "
+                    f"order={first.order}, and one writes {variable} which the other uses. Give them different orders."
+                )

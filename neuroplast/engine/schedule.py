@@ -1,0 +1,166 @@
+"""A protocol's time structure as data: loops, phases and events over Brian2 objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from neuroplast.errors import InputError
+
+
+def _whole(owner, label, value, least):
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise InputError(f"{owner}: {label} should be a whole number of at least {least}. Got {value!r}.")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Each object once, while time stands still.
+
+    Parameters
+    ----------
+    name : str
+    objects : sequence
+        Brian2 objects (groups bring the operations they contain) and native operations; they run sorted by
+        (when, order).
+    """
+
+    name: str
+    objects: Sequence = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Each object once per step, for a number of steps.
+
+    Parameters
+    ----------
+    name : str
+    objects : sequence
+        As in `Event`.
+    steps : int
+        Number of steps; can be set anew for each run.
+    clock : {"advance", "hold"}
+        Whether ``t`` goes on with the steps.
+    direction : {1, -1}
+        Whether ``k`` counts up from 0 or down to 0 (to replay a `Tape` backward).
+    """
+
+    name: str
+    objects: Sequence = field(repr=False)
+    steps: int
+    clock: str = "advance"
+    direction: int = 1
+
+    def __post_init__(self):
+        owner = f"Phase '{self.name}'"
+        object.__setattr__(self, "steps", _whole(owner, "steps", self.steps, 0))
+        if self.clock not in ("advance", "hold"):
+            raise InputError(f"{owner}: clock should be 'advance' or 'hold'. Got {self.clock!r}.")
+        if self.direction not in (1, -1):
+            raise InputError(f"{owner}: direction should be 1 or -1. Got {self.direction!r}.")
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Nodes that are passed through several times.
+
+    Parameters
+    ----------
+    name : str
+        ``"trial"`` and ``"epoch"`` write the shared integer of that name.
+    count : int
+        Number of passes; can be set anew for each run.
+    body : sequence of Loop, Phase or Event
+    """
+
+    name: str
+    count: int
+    body: Sequence = field(repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "count", _whole(f"Loop '{self.name}'", "count", self.count, 0))
+
+
+class Schedule:
+    """The tree of a protocol.
+
+    Parameters
+    ----------
+    body : sequence of Loop, Phase or Event
+
+    Raises
+    ------
+    InputError
+        For a node of another type, or a name used twice.
+
+    Notes
+    -----
+    A *position* counts the phases and events done since the start; a run can be cut and resumed at any position.
+    """
+
+    def __init__(self, body):
+        self.body = tuple(body)
+        names = set()
+        for node in self.nodes():
+            if not isinstance(node, Loop | Phase | Event):
+                raise InputError(f"A schedule is made of Loop, Phase and Event. Got {node!r}.")
+            if node.name in names:
+                raise InputError(f"Schedule: two nodes are called '{node.name}'. Give each its own name.")
+            names.add(node.name)
+
+    def nodes(self, body=None):
+        """All nodes, depth first, parents before children."""
+        for node in self.body if body is None else body:
+            yield node
+            if isinstance(node, Loop):
+                yield from self.nodes(node.body)
+
+    def leaves(self):
+        """All phases and events, in the order of the schedule."""
+        return [node for node in self.nodes() if not isinstance(node, Loop)]
+
+    def counts(self, changed=None):
+        """Passes of each loop and steps of each phase, with some of them changed.
+
+        Raises
+        ------
+        InputError
+            For a name that is no loop or phase, or a count that is no whole number.
+        """
+        counts = {
+            node.name: node.count if isinstance(node, Loop) else node.steps
+            for node in self.nodes()
+            if not isinstance(node, Event)
+        }
+        for name, value in (changed or {}).items():
+            if name not in counts:
+                raise InputError(f"Schedule: no loop or phase is called '{name}'; there are {', '.join(counts)}.")
+            counts[name] = _whole(f"Schedule: '{name}'", "the count", value, 0)
+        return counts
+
+    def length(self, counts=None, body=None):
+        """Number of positions: every phase and event once for each time that it is reached."""
+        counts = self.counts(counts)
+        return sum(
+            counts[node.name] * self.length(counts, node.body) if isinstance(node, Loop) else 1
+            for node in (self.body if body is None else body)
+        )
+
+    def position(self, loop, index, counts=None):
+        """Position at which pass `index` of an outermost loop begins.
+
+        Raises
+        ------
+        InputError
+            If no outermost loop has that name.
+        """
+        counts = self.counts(counts)
+        position = 0
+        for node in self.body:
+            if isinstance(node, Loop) and node.name == loop:
+                return position + index * self.length(counts, node.body)
+            position += self.length(counts, [node])
+        names = [node.name for node in self.body if isinstance(node, Loop)]
+        raise InputError(f"Schedule: no outermost loop is called '{loop}'; there are {', '.join(names) or 'none'}.")

@@ -1,0 +1,225 @@
+"""`Tape`: what a phase went through, step by step, for a phase that runs it backward."""
+
+from __future__ import annotations
+
+from brian2.codegen.generators.cpp_generator import c_data_type
+from brian2.core.names import Nameable
+from brian2.core.variables import Variables
+from brian2.groups.group import VariableOwner
+
+from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.population import batch_of
+from neuroplast.engine.targets import active_device
+from neuroplast.errors import InputError
+
+
+class Tape(VariableOwner, Nameable):
+    """A preallocated record of variables of a population, one row per step ``k``.
+
+    Parameters
+    ----------
+    group : Population
+        Whose variables are recorded.
+    variables : sequence of str
+        Their names; they stand on the tape under the same names.
+    steps : int
+        Rows: the most steps that the recorded phase may have.
+    name : str
+
+    Raises
+    ------
+    InputError
+        For an unknown or shared variable.
+
+    Notes
+    -----
+    The forward phase has ``tape.store()`` among its objects. A phase with ``direction=-1`` and ``clock="hold"`` has
+    ``tape.load()`` and the adjoint's equations. ``synapses.accumulate("G", "d_post*x_pre", over=tape)`` then sums over
+    the rows in one matrix product.
+    """
+
+    def __init__(self, group, variables, steps, name):
+        Nameable.__init__(self, name=name)
+        self.group, self.steps, self.names = group, int(steps), tuple(variables)
+        self.variables = Variables(self)
+        for variable in self.names:
+            source = group.variables.get(variable)
+            if source is None or source.scalar or not hasattr(source, "set_value"):
+                known = sorted(n for n in group.equations.names if not group.variables[n].scalar)
+                raise InputError(
+                    f"Tape '{name}': '{variable}' is no array variable of '{group.name}'. Its variables are "
+                    f"{', '.join(known)}; make a subexpression an array with (constant over dt)."
+                )
+            self.variables.add_array(variable, size=self.steps * len(group), dimensions=source.dim, dtype=source.dtype)
+        self.variables.add_constant("N", value=self.steps * len(group))
+        self._enable_group_attributes()
+
+    def store(self, variables=None, *, when="end", order=0, name=None):
+        """Operation that writes the present values into row ``k``.
+
+        Parameters
+        ----------
+        variables : sequence of str, optional
+            Some of the tape's variables, if not all are to be stored at this place of the step.
+        when, order : str, int
+            Place in the step.
+        name : str, optional
+
+        Raises
+        ------
+        InputError
+            For a variable that is not on the tape.
+        """
+        pairs = {variable: variable for variable in self._chosen(variables)}
+        return self._copy(pairs, True, 0, when, order, name or f"{self.name}_store")
+
+    def load(self, into=None, *, shift=0, when="start", order=0, name=None):
+        """Operation that reads a row back into the population.
+
+        Parameters
+        ----------
+        into : dict of str to str, or sequence of str, optional
+            Which variables of the tape to read (all by default), and the population's variables that take them (those
+            of the same names by default).
+        shift : int
+            Reads row ``k + shift``; rows outside the phase are zero.
+        when, order : str, int
+            Place in the step.
+        name : str, optional
+
+        Raises
+        ------
+        InputError
+            For a variable that is not on the tape or not in the population.
+        """
+        pairs = dict(into) if isinstance(into, dict) else {n: n for n in self._chosen(into)}
+        self._chosen(pairs)
+        return self._copy(pairs, False, int(shift), when, order, name or f"{self.name}_load")
+
+    def _chosen(self, variables):
+        chosen = self.names if variables is None else tuple(variables)
+        unknown = [n for n in chosen if n not in self.names]
+        if unknown:
+            raise InputError(f"Tape '{self.name}' has {', '.join(self.names)}. Got {', '.join(unknown)}.")
+        return chosen
+
+    def _copy(self, pairs, storing, shift, when, order, name):
+        counters = active_device().counters.variables
+        size, steps = len(self.group), self.steps
+        missing = [n for n in pairs.values() if n not in self.group.variables]
+        if missing:
+            raise InputError(f"Tape '{self.name}': '{self.group.name}' has no variable {', '.join(missing)}.")
+        rows = [(self.variables[a], self.group.variables[b]) for a, b in pairs.items()]
+        tapes, groups = [row for row, _ in rows], [value for _, value in rows]
+        inputs = [counters["k"], counters["n_steps"]]
+
+        def cpp(pointer):
+            k, n = pointer(counters["k"]), pointer(counters["n_steps"])
+            lines = [f"const int64_t row = {k}[0] + ({shift});"]
+            lines.append(f'if ({n}[0] > {steps}) fail("{self.name} has {steps} rows, the phase has more steps");')
+            for tape, value in rows:
+                at, here = f"{pointer(tape)} + row*{size}", pointer(value)
+                if storing:
+                    lines.append(f"std::copy({here}, {here} + {size}, {at});")
+                else:
+                    lines.append(f"if (row < 0 || row >= {n}[0]) std::fill({here}, {here} + {size}, 0);")
+                    lines.append(f"else std::copy({at}, {at} + {size}, {here});")
+            return "\n".join(lines)
+
+        def numpy(value):
+            row, n = int(value(counters["k"])[0]) + shift, int(value(counters["n_steps"])[0])
+            if n > steps:
+                raise InputError(f"{self.name} has {steps} rows, the phase has {n} steps")
+            for tape, variable in rows:
+                stored, here = value(tape).reshape(steps, size), value(variable)
+                if storing:
+                    stored[row] = here
+                else:
+                    here[:] = stored[row] if 0 <= row < n else 0
+
+        reads, writes = (groups, tapes) if storing else (tapes, groups)
+        return NativeOperation(
+            name, cpp=cpp, numpy=numpy, reads=[*reads, *inputs], writes=writes, when=when, order=order
+        )
+
+
+def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name):
+    """Operation that sums ``pre*post`` over the rows of tapes (and the copies of a batch) in matrix products.
+
+    Parameters
+    ----------
+    synapses : DenseSynapses
+    variable : str
+        Synaptic variable that takes the sum.
+    terms : list of dict
+        From `product_blocks`: one product of plain variables that stand on the tapes.
+    tapes : Tape or sequence of Tape
+    when, order, add, name
+        See `DenseSynapses.accumulate`.
+
+    Raises
+    ------
+    InputError
+        If the expression is no product of one recorded pre- and one recorded postsynaptic variable.
+    """
+    tapes = [tapes] if isinstance(tapes, Tape) else list(tapes)
+    if len(terms) != 1 or terms[0]["syn"] or any((terms[0][s] or ("",))[0] != "variable" for s in ("pre", "post")):
+        raise InputError(
+            f"DenseSynapses '{synapses.name}': over a tape, accumulate takes one product of a presynaptic and a "
+            "postsynaptic variable, such as 'd_post*x_pre'. Put factors into the recorded variable or into the update."
+        )
+    pre = _recorded(synapses, synapses.source, terms[0]["pre"][1][: -len("_pre")], tapes)
+    post = _recorded(synapses, synapses.target, terms[0]["post"][1][: -len("_post")], tapes)
+    counters = active_device().counters.variables
+    n_pre, n_post = synapses.shape
+    batch = batch_of(synapses.source)
+    target, mask = synapses.variables[variable], synapses.mask
+
+    def cpp(pointer):
+        steps, out = f"{pointer(counters['n_steps'])}[0]", pointer(target)
+        (a, a_start, a_size), (b, b_start, b_size) = ((pointer(v), s, n) for v, s, n in (pre, post))
+        first, real = 1 if add else 0, c_data_type(target.dtype)
+        if batch == 1:
+            lines = [
+                f"gemm<{real}>(true, false, {n_pre}, {n_post}, {steps}, 1, {a} + {a_start}, {a_size}, {b} + {b_start}, "
+                f"{b_size}, {first}, {out}, {n_post});"
+            ]
+        else:
+            lines = [
+                f"for (int64_t row = 0; row < {steps}; row++)",
+                f"    gemm<{real}>(false, true, {n_pre}, {n_post}, {batch}, 1, {a} + row*{a_size} + {a_start}, {batch}, "
+                f"{b} + row*{b_size} + {b_start}, {batch}, row ? 1 : {first}, {out}, {n_post});",
+            ]
+        if mask is not None:
+            chosen = pointer(synapses.variables["_mask"])
+            lines.append(f"for (int64_t e = 0; e < {n_pre * n_post}; e++) if (!{chosen}[e]) {out}[e] = 0;")
+        return "\n".join(lines)
+
+    def numpy(value):
+        steps = int(value(counters["n_steps"])[0])
+        a, b = (
+            value(v).reshape(-1, size)[:steps, start : start + count * batch].reshape(steps, count, batch)
+            for (v, start, size), count in ((pre, n_pre), (post, n_post))
+        )
+        total = sum(a[row] @ b[row].T for row in range(steps))
+        if mask is not None:
+            total = total * mask
+        out = value(target).reshape(n_pre, n_post)
+        out[...] = out + total if add else total
+
+    names = [pre[0], post[0], counters["n_steps"]] + ([target] if add else [])
+    return NativeOperation(
+        name, cpp=cpp, numpy=numpy, reads=names, writes=[target], when=when, order=order, blas=True
+    )
+
+
+def _recorded(synapses, group, name, tapes):
+    """(tape array, first element of a row, elements of a row) of a recorded variable."""
+    owner = getattr(group, "source", group)
+    for tape in tapes:
+        if name in tape.names and getattr(tape.group, "name", None) == owner.name:
+            return tape.variables[name], getattr(group, "start", 0), len(owner)
+    raise InputError(
+        f"DenseSynapses '{synapses.name}': no tape given to accumulate holds '{name}' of '{owner.name}'; they hold "
+        f"{', '.join(f'{t.group.name}.{n}' for t in tapes for n in t.names)}."
+    )

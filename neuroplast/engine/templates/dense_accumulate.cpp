@@ -1,0 +1,30 @@
+{# variable (+)= sum over copies of products of a pre-, a postsynaptic and maybe a synaptic factor. #}
+{# ALLOWS_SCALAR_WRITE #}
+{% extends 'common_group.cpp' %}
+{% import 'dense_factors.cpp' as _factors with context %}
+
+{% block maincode %}
+    {{real}}* const _out = {{get_array_name(variables[variable])}};
+    {% for term in terms %}
+    {% set _keep = add or not loop.first %}
+    {
+        {{ _factors._load(term, 'pre') }}
+        {{ _factors._load(term, 'post') }}
+        {% if term.syn or (masked and _keep) %}
+        {{ _factors._load(term, 'syn') }}
+        static std::vector<{{real}}> _product({{n_pre * n_post}});
+        neuroplast::gemm(false, true, {{n_pre}}, {{n_post}}, {{batch}},
+            ({{real}})1, _pre, {{batch}}, _post, {{batch}}, ({{real}})0, _product.data(), {{n_post}});
+        for (size_t _idx = 0; _idx < {{n_pre * n_post}}; _idx++)
+            _out[_idx] {{'+=' if _keep else '='}} {% if term.syn %}_syn[_idx]*{% endif %}_product[_idx];
+        {% else %}
+        neuroplast::gemm(false, true, {{n_pre}}, {{n_post}}, {{batch}},
+            ({{real}})1, _pre, {{batch}}, _post, {{batch}}, ({{real}}){{1 if _keep else 0}}, _out, {{n_post}});
+        {% endif %}
+    }
+    {% endfor %}
+    {% if masked %}
+    for (size_t _idx = 0; _idx < {{n_pre * n_post}}; _idx++)
+        if (!{{get_array_name(owner.variables['_mask'])}}[_idx]) _out[_idx] = 0;
+    {% endif %}
+{% endblock %}

@@ -1,0 +1,30 @@
+{# Factors of a product: `_load` defines the pointer _pre, _syn or _post to the matrix of one factor. #}
+{% macro _load(term, kind) %}
+{% set _factor = term[kind] %}
+{% set _size = {'pre': n_pre*batch, 'post': n_post*batch, 'syn': n_pre*n_post}[kind] %}
+{% set _start = {'pre': pre_start, 'post': post_start, 'syn': 0}[kind] %}
+{% if _factor and _factor[0] == 'variable' %}
+const {{real}}* const _{{kind}} = {{get_array_name(variables[_factor[1]])}} + {{_start}};
+{% elif _factor %}
+static std::vector<{{real}}> _{{kind}}_values({{_size}});
+{{real}}* const _{{kind}} = _{{kind}}_values.data();
+{
+    const size_t _vectorisation_idx = -1;
+    {{scalar_code[_factor[1]]|autoindent}}
+    #pragma GCC ivdep
+    for (int _element = 0; _element < {{_size}}; _element++)
+    {
+        {% if kind == 'pre' %}
+        const int _presynaptic_idx = _element + {{_start}};
+        {% elif kind == 'post' %}
+        const int _postsynaptic_idx = _element + {{_start}};
+        {% else %}
+        const size_t _idx = _element;
+        {% endif %}
+        const size_t _vectorisation_idx = _element;
+        {{vector_code[_factor[1]]|autoindent}}
+        _{{kind}}[_element] = {% if kind == 'syn' and masked %}!{{get_array_name(owner.variables['_mask'])}}[_idx] ? 0 : {% endif %}_{{_factor[1]}};
+    }
+}
+{% endif %}
+{% endmacro %}

@@ -1,0 +1,29 @@
+{# A (summed) variable of a batch as matrix products. terms: list of {pre, syn, post}, each None, ('variable', name) or
+   ('block', key); matrices are (neurons x batch) and (n_pre x n_post), row-major. onto: 'pre' or 'post'. #}
+{# ALLOWS_SCALAR_WRITE #}
+{% extends 'common_group.cpp' %}
+{% import 'dense_factors.cpp' as _factors with context %}
+
+{% block maincode %}
+    {{real}}* const _out = {{get_array_name(_target_var)}} + {{_target_start}};
+    {% set _rows = n_post if onto == 'post' else n_pre %}
+    {% set _other = 'post' if onto == 'post' else 'pre' %}
+    {% set _operand = 'pre' if onto == 'post' else 'post' %}
+    {% for term in terms %}
+    {
+        {{ _factors._load(term, 'syn') }}
+        {{ _factors._load(term, _operand) }}
+        {% if term[_other] %}
+        {{ _factors._load(term, _other) }}
+        static std::vector<{{real}}> _product({{_rows * batch}});
+        neuroplast::gemm({{'true' if onto == 'post' else 'false'}}, false, {{_rows}}, {{batch}}, {{n_pre if onto == 'post' else n_post}},
+            ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}})0, _product.data(), {{batch}});
+        for (int _e = 0; _e < {{_rows * batch}}; _e++)
+            _out[_e] {{'=' if loop.first else '+='}} _{{_other}}[_e]*_product[_e];
+        {% else %}
+        neuroplast::gemm({{'true' if onto == 'post' else 'false'}}, false, {{_rows}}, {{batch}}, {{n_pre if onto == 'post' else n_post}},
+            ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}}){{0 if loop.first else 1}}, _out, {{batch}});
+        {% endif %}
+    }
+    {% endfor %}
+{% endblock %}
