@@ -75,13 +75,14 @@ def list_protocols():
     """Protocols: name, paper figure, expected time."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from neuroplast.catalogue import protocols
 
     infos = protocols()
     table = Table("name", "paper figure", "expected time", "what it shows")
     for info in infos:
-        table.add_row(info.name, info.figure, info.expected_time, info.title)
+        table.add_row(*map(Text, (info.name, info.figure, info.expected_time, info.title)))
     if infos:
         Console().print(table)
     else:
@@ -150,6 +151,7 @@ def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="
     """Run our models from reference vectors' initial values and compare; exit status 1 if any fails."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     absent = [str(path) for path in files if not path.is_file()]
     if absent:
@@ -161,8 +163,8 @@ def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="
     for path in files:
         deviation, tolerance, passed, detail = verify_file(path)
         failed += not passed
-        result = "[green]PASS[/]" if passed else "[red]FAIL[/]"
-        table.add_row(path.name, f"{deviation:.1e}", f"{tolerance:.0e}", result, detail)
+        result = Text("PASS", "green") if passed else Text("FAIL", "red")
+        table.add_row(Text(path.name), f"{deviation:.1e}", f"{tolerance:.0e}", result, Text(detail))
     Console().print(table)
     if failed:
         raise typer.Exit(1)

@@ -102,7 +102,7 @@ class DenseSynapses(Synapses):
             )
         for key, runner in places.items():
             if runner is not None and key in orders:
-                runner._order = orders[key]
+                runner.order = orders[key]
         for updater in self.summed_updaters.values():
             self._lower_sum(updater)
         if self.state_updater is not None:

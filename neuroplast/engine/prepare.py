@@ -53,6 +53,7 @@ def prepare(schedule, device, namespace):
 
 
 def _attempt(obj, namespace):
+    obj._network = "schedule"  # Brian2 warns about objects that no network runs
     try:
         obj.before_run(namespace)
     except Exception as error:
