@@ -58,8 +58,7 @@ def remarks(result):
     taken, kept = (sum(row[name] for row in measured) for name in ("taken", "kept"))
     if kept < taken:
         yield f"left out, with less than {QUIET_SHARE:.0%} of the core: {taken - kept} of {taken} samples"
-    if doubtful := sum(row["kept"] == 0 for row in measured):
-        yield f"medians of such samples alone, not to be trusted: {doubtful}"
+        yield "? median of such samples alone: repeat it when the machine is idle"
 
 
 def show(value, form, scale=1):
@@ -71,4 +70,5 @@ def show_time(row):
     """Microseconds of a row and half of their range in percent, or a dash."""
     if "error" in row:
         return "-"
-    return f"{row['median'] * 1e6:.3g} ±{(row['high'] - row['low']) / 2 / row['median']:.0%}"
+    doubt = "" if row["kept"] else " ?"
+    return f"{row['median'] * 1e6:.3g} ±{(row['high'] - row['low']) / 2 / row['median']:.0%}{doubt}"
