@@ -110,16 +110,16 @@ class CppDevice(CPPStandaloneDevice):
     # -- synapses --------------------------------------------------------------------------------------------
 
     def connect_dense(self, synapses):
-        """Connect all pairs: sizes and indices, without generated code."""
-        n_pre, n_post = synapses.shape
+        """Connect all pairs: sizes and indices (of copy 0 in a batch), without generated code."""
+        (n_pre, n_post), batch = synapses.shape, synapses.batch
         starts = getattr(synapses.source, "start", 0), getattr(synapses.target, "start", 0)
         variables = synapses.variables
         pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))
         for name, values in (
-            ("_synaptic_pre", pre + np.int32(starts[0])),
-            ("_synaptic_post", post + np.int32(starts[1])),
-            ("N_outgoing", np.full(n_pre + starts[0], n_post, np.int32)),
-            ("N_incoming", np.full(n_post + starts[1], n_pre, np.int32)),
+            ("_synaptic_pre", pre * np.int32(batch) + np.int32(starts[0])),
+            ("_synaptic_post", post * np.int32(batch) + np.int32(starts[1])),
+            ("N_outgoing", np.full(n_pre * batch + starts[0], n_post, np.int32)),
+            ("N_incoming", np.full(n_post * batch + starts[1], n_pre, np.int32)),
         ):
             variables[name].resize(len(values))
             self.array_cache[variables[name]] = values

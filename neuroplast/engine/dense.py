@@ -7,9 +7,10 @@ from itertools import count
 import numpy as np
 from brian2 import Synapses
 from brian2.groups.group import CodeRunner
-from brian2.utils.stringtools import deindent
+from brian2.synapses.synapses import SynapticIndexing
+from brian2.utils.stringtools import deindent, get_identifiers
 
-from neuroplast.engine.access import written_names
+from neuroplast.engine.access import statement_lines, written_names
 from neuroplast.engine.population import batch_of
 from neuroplast.engine.products import product_blocks
 from neuroplast.engine.tape import accumulate_over
@@ -77,6 +78,11 @@ class DenseSynapses(Synapses):
         self.mask = self._checked_mask(mask)
         device.connect_dense(self)
         self._connect_called = True
+        self._indices = MatrixIndexing(self)
+        if self.batch > 1:
+            self._index_features()
+        if self.subexpression_updater is not None:
+            self.adopt(self.subexpression_updater)
         self._place(orders)
 
     def _checked_mask(self, mask):
@@ -91,6 +97,14 @@ class DenseSynapses(Synapses):
         mask = mask.astype(bool)
         self.variables.add_array("_mask", size=mask.size, dtype=bool, values=mask.ravel(), constant=True)
         return mask
+
+    def _index_features(self):
+        """Make ``i`` and ``j`` the neuron within its group, whichever the copy."""
+        for name, side, group in (("i", "pre", self.source), ("j", "post", self.target)):
+            del self.variables._variables[name]
+            first = getattr(group, "start", 0) // self.batch
+            index = f"_{side}synaptic_idx"
+            self.variables.add_subexpression(name, expr=f"feature_{side} - {first}", dtype=np.int32, index=index)
 
     def _place(self, orders):
         """Give each operation its order and its dense template."""
@@ -118,6 +132,12 @@ class DenseSynapses(Synapses):
     def _lower_sum(self, updater):
         onto = "pre" if updater.target_varname.endswith("_pre") else "post"
         updater.onto = onto
+        used = neuron_names(self, f"_synaptic_var = {updater.expression.code}")
+        if own := [n for n in used if self.variables[n] is updater.target_var]:
+            raise InputError(
+                f"DenseSynapses '{self.name}': the sum into {updater.target_varname} reads {own[0]}, the variable that it "
+                "replaces. Sum into a variable of its own and copy it with run_regularly."
+            )
         kwds = {"onto": onto, **self.geometry()}
         blocks = None
         if self.batch > 1:
@@ -242,6 +262,8 @@ class DenseSynapses(Synapses):
         if self.batch == 1:
             return self.run_regularly(f"{variable} {op} {expression}", when=when, order=order, name=name)
         blocks, terms = product_blocks(self, expression, "synapse")
+        if len(terms) > 1 and variable in get_identifiers(expression):
+            blocks, terms = None, []  # the second product would read what the first has written
         check = f"{variable} {op} {expression}"
         runner = Accumulator(self, check, blocks, variable, when=when, order=order, name=name)
         runner.template = "dense_accumulate" if blocks else "dense_tiled"
@@ -259,16 +281,33 @@ class DenseSynapses(Synapses):
         super().before_run(run_namespace)
         if self.batch == 1:
             return
-        for runner in self.contained_objects:
-            if getattr(runner, "template", None) != "dense_sweep" or runner.template_kwds["sums"]:
-                continue
-            used = neuron_names(self, runner.abstract_code)
+        equations = [f"{name} = {text}" for name, text in self.equations.diff_eq_expressions]
+        for statement in [*equations, *self._statements()]:
+            used = neuron_names(self, statement)
             if used:
                 raise InputError(
-                    f"DenseSynapses '{self.name}': its weights are shared by {self.batch} copies, so "
-                    f"'{runner.abstract_code.strip().splitlines()[0]}' cannot read {', '.join(used)}. Reduce over the "
-                    f"copies first: accumulate('G', 'expression of {used[0]}')."
+                    f"DenseSynapses '{self.name}': its variables are shared by {self.batch} copies, so '{statement}' "
+                    f"cannot read {', '.join(used)}. Reduce over the copies first: accumulate('G', 'expression of "
+                    f"{used[0]}')."
                 )
+
+    def _statements(self):
+        """Statements that act on synaptic variables alone."""
+        for runner in self.contained_objects:
+            if getattr(runner, "template", None) == "dense_sweep" and runner is not self.state_updater:
+                yield from (line.strip() for line in statement_lines(runner.abstract_code))
+
+
+class MatrixIndexing(SynapticIndexing):
+    """``W.w[i, j]`` as in a matrix: neurons of source and target, whatever their copies."""
+
+    def __call__(self, index=None, index_var="_idx"):
+        """Indices of synapses (see `brian2.synapses.synapses.SynapticIndexing`)."""
+        if isinstance(index, tuple) and len(index) == 2:
+            n_pre, n_post = self.synapses.shape
+            rows, columns = np.arange(n_pre)[index[0]], np.arange(n_post)[index[1]]
+            index = np.ravel(np.reshape(rows, (-1, 1)) * n_post + columns)
+        return super().__call__(index, index_var)
 
 
 _NEURON_INDICES = ("_presynaptic_idx", "_postsynaptic_idx")
@@ -297,7 +336,7 @@ class Accumulator(CodeRunner):
         from brian2.equations.unitcheck import check_units_statements
         from brian2.utils.stringtools import get_identifiers
 
-        names = {n for n in get_identifiers(self.statement)}
-        variables = self.group.resolve_all(names, run_namespace, user_identifiers=names)
+        names = get_identifiers(self.statement)
+        variables = {**self.group.variables, **self.group.resolve_all(names, run_namespace, user_identifiers=names)}
         check_units_statements(self.statement, variables)
         super().before_run(run_namespace)

@@ -103,13 +103,13 @@ class NumpyDevice(RuntimeDevice):
         return codeobj_class if codeobj_class is not None else DenseNumpyCodeObject
 
     def connect_dense(self, synapses):
-        """Connect all pairs."""
+        """Connect all pairs (indices are those of copy 0 in a batch)."""
         n_pre, n_post = synapses.shape
         pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))
         variables = synapses.variables
         for name, values, group in (("_synaptic_pre", pre, synapses.source), ("_synaptic_post", post, synapses.target)):
             variables[name].resize(len(values))
-            variables[name].set_value(values + np.int32(getattr(group, "start", 0)))
+            variables[name].set_value(values * np.int32(synapses.batch) + np.int32(getattr(group, "start", 0)))
         synapses._resize(n_pre * n_post)
         synapses._update_synapse_numbers(0)
 

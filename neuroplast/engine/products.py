@@ -6,13 +6,16 @@ import numpy as np
 import sympy
 from brian2 import prefs
 from brian2.core.variables import ArrayVariable, Subexpression
-from brian2.utils.stringtools import get_identifiers
 from brian2.parsing.sympytools import str_to_sympy, sympy_to_str
-from brian2.utils.stringtools import word_substitute
+from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neuroplast.errors import InputError
 
 _KINDS = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post", "_idx": "syn"}
+#: The two factors that the matrix product takes; the third scales its result.
+OPERANDS = {"post": ("pre", "syn"), "pre": ("post", "syn"), "synapse": ("pre", "post")}
+#: An expression that multiplies out to more products than this is cheaper in the loop over pairs.
+MOST_PRODUCTS = 8
 
 
 def product_blocks(synapses, expression, onto):
@@ -34,6 +37,11 @@ def product_blocks(synapses, expression, onto):
     terms : list of dict
         For each product the three factors: ``{"pre": factor, "syn": factor, "post": factor}``; a factor is None
         (one), ``("variable", name)`` or ``("block", key)``.
+
+    Raises
+    ------
+    InputError
+        If the expression draws random numbers.
     """
     text = _inline(synapses, expression)
     if {"rand", "randn", "poisson"} & get_identifiers(text):
@@ -41,37 +49,33 @@ def product_blocks(synapses, expression, onto):
             f"DenseSynapses '{synapses.name}': random numbers have no meaning inside a sum over a batch "
             f"('{expression}'). Draw them in the population and read them from there."
         )
-    try:
-        terms = sympy.Add.make_args(sympy.expand(str_to_sympy(text)))
-    except (SyntaxError, TypeError, ValueError):
+    # sympy writes a // b as floor(a/b), which rounds differently.
+    products = None if "//" in text else _products(synapses, text)
+    if products is None:
         return None, []
-    # The factor that the product sums over must be there; a plain sum without weights is left to the tiled loop.
-    needed = {"post": "syn", "pre": "syn", "synapse": "post"}[onto]
-    blocks, found = {"empty": ""}, []
-    for number, term in enumerate(terms):
-        factors = {"pre": [], "syn": [], "post": []}
-        for factor in sympy.Mul.make_args(term):
-            kinds = {kind for s in factor.free_symbols if (kind := _kind(synapses, str(s)))}
-            if len(kinds) > 1:
-                return None, []
-            factors[kinds.pop() if kinds else "pre" if onto != "pre" else "post"].append(factor)
-        if not factors[needed]:
-            return None, []
-        parts = {}
-        for kind, members in factors.items():
-            parts[kind] = _factor(synapses, kind, members, f"{kind}{number}", blocks)
-        summed = {"post": ("pre", "syn"), "pre": ("post", "syn"), "synapse": ("pre", "post")}[onto]
-        for kind in summed:  # the two operands of the product have to be there as arrays
-            if parts[kind] is None:
-                blocks[f"{kind}{number}"] = f"_{kind}{number} = 1.0"
-                parts[kind] = ("block", f"{kind}{number}")
-        found.append(parts)
-    return blocks, found
+    operands = OPERANDS[onto]
+    scale = next(kind for kind in ("pre", "syn", "post") if kind not in operands)
+    # Products that share all but one operand become one: w*a_pre + w*b_pre is one product with a_pre + b_pre.
+    joined = {}
+    for parts in products:
+        key = (parts[operands[1]], parts[scale])
+        joined[key] = joined.get(key, 0) + parts["shared"] * parts[operands[0]]
+    blocks, terms = {"empty": ""}, []
+    for number, ((second, third), first) in enumerate(joined.items()):
+        factors = {operands[0]: first, operands[1]: second, scale: third}
+        # The operands have to be there as arrays, even where they are one.
+        terms.append(
+            {
+                kind: _factor(synapses, factors[kind], f"{kind}{number}", blocks, kind in operands)
+                for kind in ("pre", "syn", "post")
+            }
+        )
+    return blocks, terms
 
 
 def _inline(synapses, expression):
     """Write out the synapses' own subexpressions (those of the populations stay: they are per neuron)."""
-    for _ in range(20):
+    while True:
         own = {
             name: f"({var.expr})"
             for name in get_identifiers(expression)
@@ -81,7 +85,41 @@ def _inline(synapses, expression):
         if not own:
             return expression
         expression = word_substitute(expression, own)
-    return expression
+
+
+def _products(synapses, text):
+    """The expression as list of {"pre", "syn", "post", "shared"} of sympy factors, or None."""
+    try:
+        found = _separated(synapses, str_to_sympy(text))
+    except (SyntaxError, TypeError, ValueError):
+        return None
+    return found if found is not None and len(found) <= MOST_PRODUCTS else None
+
+
+def _separated(synapses, expression):
+    # Multiplies out only what mixes kinds of variables: gain_post*(a_pre + b_pre)*w stays one product.
+    found = []
+    for term in sympy.Add.make_args(expression):
+        parts = dict.fromkeys(("pre", "syn", "post", "shared"), sympy.S.One)
+        mixed = None
+        for factor in sympy.Mul.make_args(term):
+            kinds = {kind for symbol in factor.free_symbols if (kind := _kind(synapses, str(symbol)))}
+            if len(kinds) > 1:
+                mixed = factor
+            else:
+                kind = kinds.pop() if kinds else "shared"
+                parts[kind] = parts[kind] * factor
+        if mixed is None:
+            found.append(parts)
+        elif isinstance(mixed, sympy.Add):
+            for addend in mixed.args:
+                more = _separated(synapses, term / mixed * addend)
+                if more is None:
+                    return None
+                found += more
+        else:
+            return None
+    return found
 
 
 def _kind(synapses, name):
@@ -93,15 +131,13 @@ def _kind(synapses, name):
     return _KINDS.get(synapses.variables.indices[name])
 
 
-def _factor(synapses, kind, members, key, blocks):
-    if not members:
+def _factor(synapses, factor, key, blocks, needed):
+    if factor == 1 and not needed:
         return None
-    product = sympy.Mul(*members)
-    if product == 1:
-        return None
-    if isinstance(product, sympy.Symbol):
-        variable = synapses.variables.get(str(product))
-        if isinstance(variable, ArrayVariable) and variable.dtype == np.dtype(prefs.core.default_float_dtype):
-            return ("variable", str(product))
-    blocks[key] = f"_{key} = {sympy_to_str(product)}"
+    if isinstance(factor, sympy.Symbol):
+        variable = synapses.variables.get(str(factor))
+        real = np.dtype(prefs.core.default_float_dtype)
+        if isinstance(variable, ArrayVariable) and not variable.scalar and variable.dtype == real:
+            return ("variable", str(factor))
+    blocks[key] = f"_{key} = {sympy_to_str(factor) if factor != 1 else '1.0'}"
     return ("block", key)

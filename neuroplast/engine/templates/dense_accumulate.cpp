@@ -8,10 +8,10 @@
     {% for term in terms %}
     {% set _keep = add or not loop.first %}
     {
-        {{ _factors._load(term, 'pre') }}
-        {{ _factors._load(term, 'post') }}
+        {{ _factors.load(term, 'pre') }}
+        {{ _factors.load(term, 'post') }}
         {% if term.syn or (masked and _keep) %}
-        {{ _factors._load(term, 'syn') }}
+        {{ _factors.load(term, 'syn') }}
         static std::vector<{{real}}> _product({{n_pre * n_post}});
         neuroplast::gemm(false, true, {{n_pre}}, {{n_post}}, {{batch}},
             ({{real}})1, _pre, {{batch}}, _post, {{batch}}, ({{real}})0, _product.data(), {{n_post}});

@@ -1,5 +1,5 @@
-{# Factors of a product: `_load` defines the pointer _pre, _syn or _post to the matrix of one factor. #}
-{% macro _load(term, kind) %}
+{# Factors of a product: `load` defines the pointer _pre, _syn or _post to the matrix of one factor. #}
+{% macro load(term, kind) %}
 {% set _factor = term[kind] %}
 {% set _size = {'pre': n_pre*batch, 'post': n_post*batch, 'syn': n_pre*n_post}[kind] %}
 {% set _start = {'pre': pre_start, 'post': post_start, 'syn': 0}[kind] %}

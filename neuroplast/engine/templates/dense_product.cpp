@@ -11,10 +11,10 @@
     {% set _operand = 'pre' if onto == 'post' else 'post' %}
     {% for term in terms %}
     {
-        {{ _factors._load(term, 'syn') }}
-        {{ _factors._load(term, _operand) }}
+        {{ _factors.load(term, 'syn') }}
+        {{ _factors.load(term, _operand) }}
         {% if term[_other] %}
-        {{ _factors._load(term, _other) }}
+        {{ _factors.load(term, _other) }}
         static std::vector<{{real}}> _product({{_rows * batch}});
         neuroplast::gemm({{'true' if onto == 'post' else 'false'}}, false, {{_rows}}, {{batch}}, {{n_pre if onto == 'post' else n_post}},
             ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}})0, _product.data(), {{batch}});

@@ -3,17 +3,26 @@
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 
+{# Panels of rows or columns, so that each sum is made by one of them, in the same order on any number of threads. #}
+{% set _length = n_post if onto == 'post' else n_pre %}
+{% set _panels = [16, _length] | min if n_pre * n_post * batch > 32768 else 1 %}
+
 {% block maincode %}
     const size_t _vectorisation_idx = -1;
     {{scalar_code|autoindent}}
     {% if onto == 'synapse' %}
-    {{real}}* __restrict _out = {{get_array_name(variables[variable])}};
+    {{real}}* const __restrict _out = {{get_array_name(variables[variable])}};
     {% else %}
-    {{real}}* __restrict _out = {{get_array_name(_target_var)}} + {{_target_start}};
-    for (int _e = 0; _e < {{(n_post if onto == 'post' else n_pre) * batch}}; _e++) _out[_e] = 0;
+    {{real}}* const __restrict _out = {{get_array_name(_target_var)}} + {{_target_start}};
     {% endif %}
-    for (int _i = 0; _i < {{n_pre}}; _i++)
-    for (int _j = 0; _j < {{n_post}}; _j++)
+    neuroplast::parallel({{_panels}}, [&](int64_t _panel)
+    {
+    const int _first = _panel*{{_length}}/{{_panels}}, _stop = (_panel + 1)*{{_length}}/{{_panels}};
+    {% if onto != 'synapse' %}
+    for (int _e = _first*{{batch}}; _e < _stop*{{batch}}; _e++) _out[_e] = 0;
+    {% endif %}
+    for (int _i = {{'0' if onto == 'post' else '_first'}}; _i < {{n_pre if onto == 'post' else '_stop'}}; _i++)
+    for (int _j = {{'_first' if onto == 'post' else '0'}}; _j < {{'_stop' if onto == 'post' else n_post}}; _j++)
     {
         const size_t _idx = (size_t)_i*{{n_post}} + _j;
         {% if masked %}
@@ -39,4 +48,5 @@
         _out[_idx] {{'+=' if add else '='}} _total;
         {% endif %}
     }
+    });
 {% endblock %}
