@@ -9,8 +9,8 @@ from brian2.groups.group import VariableOwner
 
 #: name -> (dtype, meaning); `tick` keys the random numbers and is saved with the state.
 COUNTERS = {
-    "epoch": (np.int32, "pass of the loop called epoch"),
-    "trial": (np.int32, "pass of the loop called trial"),
+    "epoch": (np.int32, "pass of the loop called epoch, or of one with that counter"),
+    "trial": (np.int32, "pass of the loop called trial, or of one with that counter"),
     "k": (np.int32, "step within the phase; runs down in a phase with direction -1"),
     "n_steps": (np.int32, "number of steps of the phase"),
     "n_valid": (np.int32, "copies of a batch that hold data (the rest of a partial batch is padding)"),

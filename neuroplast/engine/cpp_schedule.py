@@ -37,6 +37,7 @@ def generate(program):
             if call.fused is not None:
                 buffers += [b for b in call.fused.buffers if b not in buffers]
     parts = [
+        '#include "data.h"',
         "namespace neuroplast {",
         *(op.declarations for op in native),
         *(_native(program.device, op) for op in native),
@@ -148,6 +149,7 @@ void arguments(std::vector<std::string>& args)
         else if (key == "--constants") constants_dir = value;
         else if (key == "--state") state_dir = value;
         else if (key == "--out") out_dir = value;
+        else if (key == "--data") data_argument(value);
         else if (key == "--watch") watch_mask = std::stoll(value) - 1;
         else if (key == "--count")
         {
@@ -167,6 +169,9 @@ def _run(program):
     lines = [
         "void run()",
         "{",
+        "#ifdef NEUROPLAST_BLAS_PREFIX",
+        "    blas_single_thread();",
+        "#endif",
         "    load(constants_dir, arrays());",
         "    load(state_dir, arrays());",
         "    rng_tick = NP_tick;",
@@ -182,8 +187,8 @@ def _body(program, body, lines, depth):
         if isinstance(node, Loop):
             index = f"_pass_{node.name}"
             lines += [f"{pad}for (int64_t {index} = 0; {index} < count_{node.name}; {index}++)", f"{pad}{{"]
-            if node.name in ("trial", "epoch"):
-                lines.append(f"{pad}    NP_{node.name} = {index};")
+            if node.counter:
+                lines.append(f"{pad}    NP_{node.counter} = {index};")
             _body(program, node.body, lines, depth + 1)
             lines.append(f"{pad}}}")
             continue

@@ -64,8 +64,8 @@ class NumpyBackend:
         for node in body:
             if isinstance(node, Loop):
                 for index in range(self.counts[node.name]):
-                    if node.name in ("trial", "epoch"):
-                        self.counters[node.name][0] = index
+                    if node.counter:
+                        self.counters[node.counter][0] = index
                     self._body(node.body)
                 continue
             if self.position >= self.stop:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from neuroplast.errors import InputError
 
+#: Shared integers that a loop may write.
+LOOP_COUNTERS = ("trial", "epoch")
+
 
 def _whole(owner, label, value, least):
     if isinstance(value, bool) or int(value) != value or value < least:
@@ -69,18 +72,26 @@ class Loop:
     Parameters
     ----------
     name : str
-        ``"trial"`` and ``"epoch"`` write the shared integer of that name.
     count : int
         Number of passes; can be set anew for each run.
     body : sequence of Loop, Phase or Event
+    counter : {"trial", "epoch"}, optional
+        Shared integer that counts the passes. Loops called ``"trial"`` or ``"epoch"`` write that one by default.
     """
 
     name: str
     count: int
     body: Sequence = field(repr=False)
+    counter: str | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "count", _whole(f"Loop '{self.name}'", "count", self.count, 0))
+        if self.counter is None and self.name in LOOP_COUNTERS:
+            object.__setattr__(self, "counter", self.name)
+        if self.counter not in (None, *LOOP_COUNTERS):
+            raise InputError(
+                f"Loop '{self.name}': counter should be one of {', '.join(LOOP_COUNTERS)}. Got {self.counter!r}."
+            )
 
 
 class Schedule:
@@ -93,7 +104,7 @@ class Schedule:
     Raises
     ------
     InputError
-        For a node of another type, or a name used twice.
+        For a node of another type, a name used twice, or a loop within another one that writes the same integer.
 
     Notes
     -----
@@ -109,6 +120,12 @@ class Schedule:
             if node.name in names:
                 raise InputError(f"Schedule: two nodes are called '{node.name}'. Give each its own name.")
             names.add(node.name)
+            for inner in self.nodes(node.body) if isinstance(node, Loop) and node.counter else ():
+                if getattr(inner, "counter", None) == node.counter:
+                    raise InputError(
+                        f"Schedule: loop '{inner.name}' stands within loop '{node.name}' and both write "
+                        f"{node.counter}. Give the inner one another name or counter."
+                    )
 
     def nodes(self, body=None):
         """All nodes, depth first, parents before children."""
