@@ -39,6 +39,7 @@ def reporting(command):
         except Exception as err:
             message = explanation(err)
             if message is None or os.environ.get(DEBUG, "0") not in ("", "0"):
+                sys.excepthook = sys.__excepthook__  # Brian2's takes every error for one of its own
                 raise
             typer.echo(f"error: {message}", err=True)
             raise typer.Exit(getattr(err, "exit_code", 2)) from None
@@ -134,14 +135,17 @@ def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder
 
     from neuroplast.files import read_json
     from neuroplast.report import print_paths, print_record
+    from neuroplast.runs import is_running
     from neuroplast.traces import RECORD
 
     folder = run if (run / RECORD).exists() else Path("runs") / run
     if not (folder / RECORD).exists():
         there = sorted(path.parent.name for path in Path("runs").glob(f"*/{RECORD}"))
         raise InputError(f"{run}: is no run's folder. In runs/ there are: {', '.join(there) or 'none'}.")
-    console = Console()
-    print_record(read_json(folder / RECORD), console)
+    console, record = Console(), read_json(folder / RECORD)
+    if record["status"] == "running" and not is_running(folder):
+        record["status"] = "killed before its end; go on with --resume"
+    print_record(record, console)
     print_paths(folder, console)
 
 

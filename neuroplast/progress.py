@@ -57,7 +57,7 @@ class Progress:
         """Announce a task of `total` positions; tasks of one group cost the same per position."""
         with self._lock:
             self._tasks[label] = _Task(total, done, group, began=done)
-            if self._bars is not None and len(self._tasks) == 2:
+            if self._bars is not None and self._overall is None and len(self._tasks) > 1:
                 self._overall = self._bars.add_task(self.title, total=1, note="", left="")
 
     def advance(self, label: str, done: int, seconds: float, note: str = "") -> None:

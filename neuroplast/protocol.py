@@ -30,7 +30,7 @@ from neuroplast.parameters import describe, with_overrides, with_settings
 from neuroplast.progress import Progress
 from neuroplast.report import print_claims, print_paths
 from neuroplast.runs import RunFolder, compiler_version, environment
-from neuroplast.traces import RESULTS, Traces, write_dataset
+from neuroplast.traces import NETS, RESULTS, Traces, write_dataset
 from neuroplast.training import Trained, train
 
 VERDICTS = ("holds", "does not hold", "not run")
@@ -100,13 +100,17 @@ class Run:
     threads: int
     quick: bool
     progress: Progress
+    _noted: dict = dataclasses.field(default_factory=dict, repr=False)
 
-    def train(self, sim, **options) -> Trained:
-        """Train one net in the run's own folder; options as in `neuroplast.training.train`."""
+    def train(self, sim, name: str = "", **options) -> Trained:
+        """Train one net, in the run's own folder or in ``nets/NAME`` (needed for a second one).
+
+        Options are those of `neuroplast.training.train`.
+        """
         self._note_equations([sim])
-        label = self.progress.title
-        resume = self.folder.resumed
-        return train(sim, self.folder.path, resume=resume, progress=self.progress, label=label, **options)
+        folder = self.folder.path / NETS / name if name else self.folder.path
+        options = {"label": name or self.progress.title, "progress": self.progress} | options
+        return train(sim, folder, resume=self.folder.resumed, **options)
 
     def train_many(self, jobs: Iterable[Job]) -> list[Trained]:
         """Train nets side by side on the cores that the run may use; see `neuroplast.nets.train_many`."""
@@ -122,20 +126,32 @@ class Run:
         self.folder.update(**entries)
 
     def _note_equations(self, sims):
-        noted = dict(self.folder.record.get("equations", {}))
+        """Keep the equations; refuse to go on with a run that was started with others."""
+        before = self.folder.record.get("equations", {})
         for sim in {id(sim): sim for sim in sims}.values():
-            noted[sim.name] = equations(sim)
-        self.note(equations=noted)
+            name, text = sim.name, equations(sim)
+            while self._noted.get(name, text) != text:
+                name += "'"
+            self._noted[name] = text
+            if self.folder.resumed and before.get(name, text) != text:
+                raise InputError(
+                    f"{self.folder.path}: the run there cannot be resumed, since the equations of {name} "
+                    "have changed. Undo the change, or give another folder with --out DIR."
+                )
+        self.note(equations=before | self._noted)
 
 
 def equations(sim) -> dict[str, str]:
-    """Equations of every group in a simulation's schedule, by the group's name."""
+    """Equations of every group in a simulation's schedule, and the code that it runs regularly, by name."""
     found = {}
     for leaf in sim.schedule.leaves():
         for item in leaf.objects:
             group = getattr(item, "group", item)
             if hasattr(group, "equations"):
                 found[group.name] = str(group.equations)
+            for part in (item, *getattr(item, "contained_objects", ())):
+                if type(part).__name__ == "CodeRunner":
+                    found[part.name] = part.abstract_code
     return found
 
 
@@ -268,7 +284,11 @@ def _carry_out(module, parameters, run, again):
 
 def _parameters(info, module, settings, quick):
     try:
-        parameters = with_overrides(module.Parameters(), module.QUICK if quick else {})
+        defaults = module.Parameters()
+    except TypeError as err:
+        raise InputError(f"{info.path}: every parameter should have a default: {err}") from err
+    try:
+        parameters = with_overrides(defaults, module.QUICK if quick else {})
     except InputError as err:
         raise InputError(f"{info.path}: QUICK: {err}") from err
     change = with_overrides if isinstance(settings, Mapping) else with_settings

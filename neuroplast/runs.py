@@ -140,6 +140,18 @@ class RunFolder:
         self.close()
 
 
+def is_running(path: Path) -> bool:
+    """Whether a process holds the run's folder at this moment."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def environment() -> dict:
     """Versions, machine and git commit that a run is done with."""
     versions = {"python": platform.python_version()}

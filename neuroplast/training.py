@@ -135,13 +135,13 @@ def train(
     DivergedError
         If a variable leaves the finite numbers; what came before is kept in the folder.
     """
-    folder, counts = Path(folder), dict(counts or {})
+    folder, counts = Path(folder), {name: int(count) for name, count in (counts or {}).items()}
     sim.build()
     begin = {**sim.initial, **(state or {})}
     total = sim.length(counts)
     if total < 1:
         raise InputError(f"{label or folder}: nothing to run, since the schedule is empty with {counts}.")
-    plan = {"seed": int(seed), "counts": counts, "length": total, "coords": dict(coords or {})}
+    plan = {"seed": int(seed), "counts": counts, "length": total, "coords": _plain(coords or {})}
     checkpoint = Checkpoint(folder, plan | {"fingerprint": fingerprint(begin, total)})
     if checkpoint.exists and not resume:
         raise InputError(f"{folder}: already holds a training. Resume it, or give another folder.")
@@ -173,6 +173,17 @@ def train(
         checkpoint.finish()
     shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
     return Trained(folder, plan["coords"])
+
+
+def _plain(coords):
+    """Coordinates as numbers and texts that JSON and netCDF hold."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in coords.items()}
+    for name, value in plain.items():
+        if not isinstance(value, int | float | str):
+            raise InputError(
+                f"The coordinate {name} should be a number without a unit or a text. Got {value!r}."
+            )
+    return plain
 
 
 def _note(monitors, recorded):

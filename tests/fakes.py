@@ -13,7 +13,18 @@ RECORDED = (
     Recorded("y", "probe.y", "rates", ("output",), along="sample", unit="Hz"),
     Recorded("w", "snapshots.w", "weights", ("pre", "post"), shape=(3, 3)),
 )
-NET = SimpleNamespace(name="net", equations="dr/dt = (tanh(I) - r) / tau : 1")
+
+
+class CodeRunner:
+    """What `run_regularly` leaves in a group."""
+
+    name = "net_reset"
+    abstract_code = "r = 0.1"
+
+
+NET = SimpleNamespace(
+    name="net", equations="dr/dt = (tanh(I) - r) / tau : 1", contained_objects=[CodeRunner()]
+)
 NODES = 3  # per trial: reset, run, update
 
 

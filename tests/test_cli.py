@@ -1,5 +1,6 @@
 """The command line: exit status, messages, and no heavy import before it is needed."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -122,7 +123,7 @@ def test_an_error_of_brian2_shows_the_cause_first():
     network = Network(group)
     with pytest.raises(BrianObjectException) as caught:
         network.run(1 * ms, namespace={})
-    group.active = False  # or Brian2 warns at the end that it was never used
+    group._network = network.id  # or Brian2 warns at the end that it was never used
     lines = explanation(caught.value).split("\n")
     assert "identifier" in lines[0] and "u" in lines[0]
     assert any("leaky" in line for line in lines[1:])
@@ -148,6 +149,17 @@ def test_show_prints_the_record(call):
         for words in ("toy_learning", "done", "10*ms", "time constant", "loss falls", "brian2", "results.nc"):
             assert words in result.stdout
     assert "there are: toy_learning-0." in call("show", "other").stderr
+
+
+def test_show_knows_a_killed_run(call, tmp_path):
+    call("run", TOY, *SMALL)
+    path = Path("runs/toy_learning-0/run.json")
+    path.write_text(path.read_text().replace('"status": "done"', '"status": "running"'))
+    assert "killed before its end; go on with --resume" in call("show", "toy_learning-0").stdout
+    held = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    assert "killed" not in call("show", "toy_learning-0").stdout
+    os.close(held)
 
 
 def test_list_shows_the_installed_protocols(call, tmp_path, monkeypatch):

@@ -4,15 +4,19 @@ import json
 import shutil
 from io import StringIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import xarray as xr
 from brian2 import ms
+from fakes import FakeSimulation
 from rich.console import Console
 
 from neuroplast import catalogue, nets, protocol
 from neuroplast.errors import DivergedError, InputError
-from neuroplast.protocol import Claim, choose_target, holds, run_protocol
+from neuroplast.progress import Progress
+from neuroplast.protocol import Claim, Run, choose_target, holds, run_protocol
+from neuroplast.runs import RunFolder
 from neuroplast.traces import Traces
 
 TOY = str(Path(__file__).parent / "toy_learning.py")
@@ -56,7 +60,9 @@ def test_the_record_says_how_the_results_came_about(done):
     assert written["paper"] == {"figure": "Nobody 1900, figure 0", "doi": "10.0/toy"}
     assert written["parameters"]["tau"] == {"value": "20*ms", "si": 0.02, "unit": "s", "doc": "time constant"}
     assert written["parameters"]["trials"]["si"] == 10
-    assert written["equations"] == {"fake": {"net": "dr/dt = (tanh(I) - r) / tau : 1"}}
+    assert written["equations"] == {
+        "fake": {"net": "dr/dt = (tanh(I) - r) / tau : 1", "net_reset": "r = 0.1"}
+    }
     first, second = written["claims"]
     assert (first["name"], first["paper"]) == ("loss falls", "from 1 to 0.1")
     assert second["verdict"] == "not run"
@@ -124,6 +130,26 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(done, tmp_path, monkeypatc
     assert (out / "results.nc").read_bytes() == (done / "results.nc").read_bytes()
 
 
+def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(protocol, "train_many", Mock(side_effect=KeyboardInterrupt))
+        run_protocol(TOY, out=out, **SMALL)
+    monkeypatch.setattr(protocol, "equations", lambda sim: {"net": "dr/dt = -r / tau : 1"})
+    with pytest.raises(InputError, match="cannot be resumed, since the equations of fake have changed"):
+        run_protocol(TOY, out=out, resume=True, **SMALL)
+
+
+def test_simulations_of_one_name_are_told_apart(tmp_path):
+    with RunFolder.open(tmp_path, {"protocol": "toy"}) as folder:
+        run = Run(folder, 0, "numpy", 1, False, Progress("toy"))
+        first, second = FakeSimulation(2), FakeSimulation(2)
+        second.schedule.leaves = lambda: []
+        trained = [run.train(first), run.train(second, "second"), run.train(first, "third")]
+        assert folder.record["equations"].keys() == {"fake", "fake'"}
+    assert [net.folder for net in trained] == [tmp_path, tmp_path / "nets/second", tmp_path / "nets/third"]
+
+
 def test_a_diverged_run_says_so_and_keeps_what_came_before(tmp_path):
     out = tmp_path / "run"
     with pytest.raises(DivergedError, match="4 of 4 nets diverged"):
@@ -164,6 +190,7 @@ def test_one_net_is_trained_in_the_run_itself(tmp_path):
     [
         ("def experiment(", "def experimant(", "Missing: experiment"),
         ("EXPECTED = [", "EXPECTATION = [", "Missing: EXPECTED"),
+        (' = parameter(60, "trials per net")', "", "every parameter should have a default"),
         ("@dataclass(frozen=True)\n", "", "Parameters should be a frozen dataclass"),
         ("from fakes", "from fakery", "cannot be imported: No module named 'fakery'"),
         ("def falls(dataset):", "def falls(dataset:", "line 45: .*\n  def falls"),

@@ -161,6 +161,15 @@ def test_an_ended_training_is_not_run_again(tmp_path):
     assert sim.calls == []
 
 
+def test_coordinates_are_plain(tmp_path):
+    trained = train(
+        FakeSimulation(2), tmp_path / "a", coords={"T": np.int64(20)}, counts={"run": np.int64(3)}
+    )
+    assert trained.coords == {"T": 20} and type(trained.coords["T"]) is int
+    with pytest.raises(InputError, match="coordinate T should be a number without a unit or a text"):
+        train(FakeSimulation(2), tmp_path / "b", coords={"T": [1, 2]})
+
+
 def test_an_empty_schedule_is_refused(tmp_path):
     with pytest.raises(InputError, match="nothing to run.*'trial': 0"):
         train(FakeSimulation(), tmp_path, counts={"trial": 0})

@@ -1,0 +1,73 @@
+"""Figures: what is drawn is what was measured, and the files are whole and the same each time."""
+
+import numpy as np
+import pytest
+from matplotlib import colors
+
+from neuroplast import figures
+from neuroplast.errors import InputError
+
+
+@pytest.fixture
+def ax():
+    return figures.subplots()[1]
+
+
+def test_the_median_lies_between_the_quartiles(ax):
+    samples = np.array([[0.0, 10.0], [1.0, 20.0], [2.0, 30.0], [3.0, 40.0], [4.0, 50.0]])
+    line = figures.median_quartile_curve(ax, [5, 6], samples, "loss")
+    np.testing.assert_array_equal(line.get_xydata(), [[5, 2], [6, 30]])
+    band = ax.collections[0].get_paths()[0].vertices
+    assert set(band[band[:, 0] == 5, 1]) == {1, 3}
+    assert set(band[band[:, 0] == 6, 1]) == {20, 40}
+    assert line.get_label() == "loss"
+
+
+def test_missing_values_are_left_out(ax):
+    samples = [[1.0, 2.0, np.nan], [3.0, np.nan, np.nan]]
+    line = figures.median_quartile_curve(ax, [0, 1, 2], samples)
+    np.testing.assert_array_equal(line.get_xydata(), [[0, 2], [1, 2]])
+
+
+def test_targets_are_drawn_over_all_outputs(ax):
+    t = [0, 1, 2]
+    *outputs, target = figures.traces_with_targets(
+        ax, t, [[1, 2, 3], [2, 3, 4]], [0, 1, 0], "output", color="red"
+    )
+    assert [list(line.get_ydata()) for line in outputs] == [[1, 2, 3], [2, 3, 4]]
+    assert {line.get_color() for line in outputs} == {"red"}
+    assert list(target.get_ydata()) == [0, 1, 0] and target.get_linestyle() == "--"
+    assert ax.get_legend_handles_labels()[1] == ["output", "target"]
+
+
+def test_outputs_of_one_call_share_the_next_colour(ax):
+    first = figures.traces_with_targets(ax, [0, 1], [[1, 2], [2, 3]], [0, 0])[:-1]
+    second = figures.traces_with_targets(ax, [0, 1], [1, 2], [0, 0])[:-1]
+    assert {line.get_color() for line in first} == {figures.COLOURS[0]}
+    assert {line.get_color() for line in second} == {figures.COLOURS[1]}
+
+
+def test_colours_stand_out_from_white_and_from_each_other():
+    rgb = np.array([colors.to_rgb(colour) for colour in figures.COLOURS])
+    assert len(set(figures.COLOURS)) == len(figures.COLOURS)
+    luminance = rgb @ [0.2126, 0.7152, 0.0722]
+    assert luminance.max() < 0.75
+
+
+def test_a_saved_figure_is_two_files_the_same_each_time(tmp_path):
+    def draw(folder):
+        folder.mkdir()
+        fig, ax = figures.subplots(1, 2)
+        ax[0].plot([0, 1], [1, 2], label="loss")
+        ax[0].legend()
+        return figures.save(fig, folder)
+
+    first, second = draw(tmp_path / "a"), draw(tmp_path / "b")
+    assert [path.name for path in first] == ["figure.png", "figure.svg"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert ">loss</text>" in first[1].read_text()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="absent/figure.png: cannot be written"):
+        figures.save(figures.subplots()[0], tmp_path / "absent")
