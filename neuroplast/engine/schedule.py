@@ -11,10 +11,32 @@ from neuroplast.errors import InputError
 LOOP_COUNTERS = ("trial", "epoch")
 
 
-def _whole(owner, label, value, least):
-    if isinstance(value, bool) or int(value) != value or value < least:
+def whole_number(owner, label, value, least):
+    """`value` as int.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number of at least `least`; names the owner and the label.
+    """
+    try:
+        whole = None if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != value or whole < least:
         raise InputError(f"{owner}: {label} should be a whole number of at least {least}. Got {value!r}.")
-    return int(value)
+    return whole
+
+
+def _check_name(kind, name):
+    # Names become identifiers of the compiled program.
+    if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
+        raise InputError(f"{kind} {name!r}: the name should be an identifier, such as 'my_{kind.lower()}'.")
+
+
+def _check_list(owner, label, value):
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{owner}: {label} should be a list. Got {value!r}; write [{label}].")
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,10 @@ class Event:
 
     name: str
     objects: Sequence = field(repr=False)
+
+    def __post_init__(self):
+        _check_name("Event", self.name)
+        _check_list(f"Event '{self.name}'", "objects", self.objects)
 
 
 @dataclass(frozen=True)
@@ -58,7 +84,9 @@ class Phase:
 
     def __post_init__(self):
         owner = f"Phase '{self.name}'"
-        object.__setattr__(self, "steps", _whole(owner, "steps", self.steps, 0))
+        _check_name("Phase", self.name)
+        _check_list(owner, "objects", self.objects)
+        object.__setattr__(self, "steps", whole_number(owner, "steps", self.steps, 0))
         if self.clock not in ("advance", "hold"):
             raise InputError(f"{owner}: clock should be 'advance' or 'hold'. Got {self.clock!r}.")
         if self.direction not in (1, -1):
@@ -76,7 +104,8 @@ class Loop:
         Number of passes; can be set anew for each run.
     body : sequence of Loop, Phase or Event
     counter : {"trial", "epoch"}, optional
-        Shared integer that counts the passes. Loops called ``"trial"`` or ``"epoch"`` write that one by default.
+        Shared integer that counts the passes. Loops called ``"trial"`` or ``"epoch"`` write that one by
+        default.
     """
 
     name: str
@@ -85,13 +114,15 @@ class Loop:
     counter: str | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "count", _whole(f"Loop '{self.name}'", "count", self.count, 0))
+        owner = f"Loop '{self.name}'"
+        _check_name("Loop", self.name)
+        _check_list(owner, "body", self.body)
+        object.__setattr__(self, "count", whole_number(owner, "count", self.count, 0))
         if self.counter is None and self.name in LOOP_COUNTERS:
             object.__setattr__(self, "counter", self.name)
         if self.counter not in (None, *LOOP_COUNTERS):
-            raise InputError(
-                f"Loop '{self.name}': counter should be one of {', '.join(LOOP_COUNTERS)}. Got {self.counter!r}."
-            )
+            allowed = ", ".join(LOOP_COUNTERS)
+            raise InputError(f"{owner}: counter should be one of {allowed}. Got {self.counter!r}.")
 
 
 class Schedule:
@@ -104,14 +135,17 @@ class Schedule:
     Raises
     ------
     InputError
-        For a node of another type, a name used twice, or a loop within another one that writes the same integer.
+        For a node of another type, a name used twice, or a loop within another one that writes the same
+        integer.
 
     Notes
     -----
-    A *position* counts the phases and events done since the start; a run can be cut and resumed at any position.
+    A *position* counts the phases and events done since the start; a run can be cut and resumed at any
+    position.
     """
 
     def __init__(self, body):
+        _check_list("Schedule", "body", body)
         self.body = tuple(body)
         names = set()
         for node in self.nodes():
@@ -153,8 +187,9 @@ class Schedule:
         }
         for name, value in (changed or {}).items():
             if name not in counts:
-                raise InputError(f"Schedule: no loop or phase is called '{name}'; there are {', '.join(counts)}.")
-            counts[name] = _whole(f"Schedule: '{name}'", "the count", value, 0)
+                known = ", ".join(counts) or "none"
+                raise InputError(f"Schedule: no loop or phase is called '{name}'; there are {known}.")
+            counts[name] = whole_number(f"Schedule: '{name}'", "the count", value, 0)
         return counts
 
     def length(self, counts=None, body=None):
@@ -171,13 +206,16 @@ class Schedule:
         Raises
         ------
         InputError
-            If no outermost loop has that name.
+            If no outermost loop has that name, or it has no such pass.
         """
         counts = self.counts(counts)
         position = 0
         for node in self.body:
             if isinstance(node, Loop) and node.name == loop:
+                if not 0 <= index <= counts[loop]:
+                    passes = counts[loop]
+                    raise InputError(f"Schedule: loop '{loop}' has {passes} passes. Got index {index!r}.")
                 return position + index * self.length(counts, node.body)
             position += self.length(counts, [node])
-        names = [node.name for node in self.body if isinstance(node, Loop)]
-        raise InputError(f"Schedule: no outermost loop is called '{loop}'; there are {', '.join(names) or 'none'}.")
+        known = ", ".join(node.name for node in self.body if isinstance(node, Loop)) or "none"
+        raise InputError(f"Schedule: no outermost loop is called '{loop}'; there are {known}.")
