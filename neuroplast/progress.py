@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 LINE_EVERY = 10.0  # seconds between plain lines
+TELLING = 0.5  # seconds from which on a part tells the speed; in a shorter one, starting it weighs too much
 
 
 @dataclass
@@ -14,8 +15,7 @@ class _Task:
     total: int
     done: int
     group: object
-    began: int = 0  # position at which this process took it up
-    seconds: float = 0.0
+    speed: float | None = None  # positions per second, of the last part that took long enough
     note: str = ""
     bar: object = None
 
@@ -56,7 +56,7 @@ class Progress:
     def add(self, label: str, total: int, done: int = 0, group: object = None) -> None:
         """Announce a task of `total` positions; tasks of one group cost the same per position."""
         with self._lock:
-            self._tasks[label] = _Task(total, done, group, began=done)
+            self._tasks[label] = _Task(total, done, group)
             if self._bars is not None and self._overall is None and len(self._tasks) > 1:
                 self._overall = self._bars.add_task(self.title, total=1, note="", left="")
 
@@ -64,8 +64,9 @@ class Progress:
         """Say how far a task has come, what the last part took, and the metric to show."""
         with self._lock:
             task = self._tasks[label]
+            if seconds >= TELLING:
+                task.speed = (done - task.done) / seconds
             task.done, task.note = done, note
-            task.seconds += seconds
             if self._bars is not None:
                 self._show_bars(label, task)
             elif self.console is not None:
@@ -82,15 +83,15 @@ class Progress:
         return sum(task.done for task in tasks) / max(1, sum(task.total for task in tasks))
 
     def seconds_left(self) -> float | None:
-        """Estimate from the speed of each group so far; None before anything is done."""
+        """Estimate from the last speed in each group; None as long as no speed is known."""
         tasks = self._tasks.values()
-        overall = _rate(tasks)
+        overall = _speed(tasks)
         if overall is None:
             return None
         left = 0.0
         for task in tasks:
-            rate = _rate([other for other in tasks if other.group == task.group]) or overall
-            left += (task.total - task.done) / rate
+            speed = _speed([other for other in tasks if other.group == task.group]) or overall
+            left += (task.total - task.done) / speed
         return left / max(1, min(self.parallel, len(tasks)))
 
     def _show_line(self, label, task):
@@ -99,14 +100,16 @@ class Progress:
         if not ended and now - self._last_line < LINE_EVERY:
             return
         self._last_line = now
-        left = "" if ended else f", about {duration(self.seconds_left())} left"
+        seconds = self.seconds_left()
+        left = "" if ended or seconds is None else f", about {duration(seconds)} left"
         which = f" ({label})" if len(self._tasks) > 1 else ""
         note = f", {task.note}{which}" if task.note else ""
         self.say(f"{self.title}: {self.fraction():.0%}{note}{left}")
 
     def _show_bars(self, label, task):
         single = self._overall is None
-        left = f"{duration(self.seconds_left())} left"
+        seconds = self.seconds_left()
+        left = "" if seconds is None else f"{duration(seconds)} left"
         if task.bar is None:
             name = self.title if single else f"  {label}"
             task.bar = self._bars.add_task(name, total=task.total, note="", left="")
@@ -119,20 +122,17 @@ class Progress:
                 self._bars.update(task.bar, visible=False)
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Seconds as text for people: 8 s, 3 min, 2.5 h."""
-    if seconds is None:
-        return "?"
     if seconds < 90:
         return f"{max(1, round(seconds))} s" if seconds > 0 else "0 s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _rate(tasks):
-    """Positions per second of one process, or None."""
-    seconds = sum(task.seconds for task in tasks)
-    positions = sum(task.done - task.began for task in tasks)
-    return positions / seconds if seconds > 0 and positions > 0 else None
+def _speed(tasks):
+    """Mean of the speeds that are known, or None."""
+    known = [task.speed for task in tasks if task.speed]
+    return sum(known) / len(known) if known else None
 
 
 def _bars(console):

@@ -148,7 +148,9 @@ def equations(sim) -> dict[str, str]:
         for item in leaf.objects:
             group = getattr(item, "group", item)
             if hasattr(group, "equations"):
-                found[group.name] = str(group.equations)
+                sums = getattr(group, "summed_updaters", {})  # Brian2 takes them out of the equations
+                lines = [f"{name} = {updater.expression} (summed)" for name, updater in sums.items()]
+                found[group.name] = "\n".join([str(group.equations), *lines])
             for part in (item, *getattr(item, "contained_objects", ())):
                 if type(part).__name__ == "CodeRunner":
                     found[part.name] = part.abstract_code
