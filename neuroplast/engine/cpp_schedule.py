@@ -38,6 +38,7 @@ def generate(program):
                 buffers += [b for b in call.fused.buffers if b not in buffers]
     parts = [
         '#include "data.h"',
+        '#include "readout.h"',
         "namespace neuroplast {",
         *(op.declarations for op in native),
         *(_native(program.device, op) for op in native),
@@ -208,7 +209,7 @@ def _steps(node, calls):
     lines = [f"NP_n_steps = {count};", f"for (int64_t _step = 0; _step < {count}; _step++)", "{"]
     if any(call.fused is not None for call in calls):
         lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
-    lines.append(f"    NP_k = {step};")
+    lines.append(f"    NP_k = {step}; downward = _step & 1;")
     for call in calls:
         kinds = (call.first, call.middle, call.last, call.alone)
         if kinds == (None,) * 4:

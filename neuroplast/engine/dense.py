@@ -21,6 +21,9 @@ from neuroplast.errors import InputError
 #: Rows that one sweep takes together, so that sums onto postsynaptic neurons are loaded and stored less often.
 UNROLL = 4
 
+#: Synapses from which on sweeps alternate their direction: the matrices of smaller ones stay in the cache anyway.
+ALTERNATE = 50_000
+
 
 class DenseSynapses(Synapses):
     """All-to-all synapses with the equations of Brian2's `Synapses`, run on dense matrices.
@@ -177,6 +180,7 @@ class DenseSynapses(Synapses):
             "pre_start": getattr(self.source, "start", 0),
             "post_start": getattr(self.target, "start", 0),
             "masked": self.mask is not None,
+            "alternate": self.shape[0] * self.shape[1] > ALTERNATE,
         }
 
     # -- operations the user adds ----------------------------------------------------------------------------

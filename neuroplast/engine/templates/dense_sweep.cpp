@@ -118,8 +118,14 @@
     {% endfor %}
     {% for first, stop, step in [(0, n_pre // unroll * unroll, unroll), (n_pre // unroll * unroll, n_pre, 1)] %}
     {% if first < stop %}
-    for (int _row = {{first}}; _row < {{stop}}; _row += {{step}})
+    for (int _pass = {{first}}; _pass < {{stop}}; _pass += {{step}})
     {
+        {% if alternate %}
+        // Up in one step and down in the next: what the cache still holds of the last step is used first.
+        const int _row = neuroplast::downward ? {{stop + first - step}} - _pass : _pass;
+        {% else %}
+        const int _row = _pass;
+        {% endif %}
         #pragma GCC ivdep
         for (int _column = 0; _column < {{n_post}}; _column++)
         {

@@ -17,6 +17,9 @@
 
 namespace neuroplast {
 
+// Direction of sweeps over matrices that do not fit the cache; changes with every step of a phase.
+static bool downward = false;
+
 // Powers in the type of the base; whole exponents become products.
 inline float power(float base, int exponent) { return __builtin_powif(base, exponent); }
 inline float power(float base, float exponent) { return powf(base, exponent); }
