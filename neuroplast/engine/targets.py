@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
-from brian2 import defaultclock, prefs, second, set_device
-from brian2.devices.device import all_devices, get_device
+from brian2 import defaultclock, ms, prefs, second
+from brian2.core.names import Nameable
+from brian2.devices.device import get_device
 from brian2.units.fundamentalunits import have_same_dimensions
 
 from neuroplast.errors import InputError
@@ -49,16 +52,37 @@ def start(target="cpp", *, dtype="float64", dt=None):
         raise InputError(f"dtype should be one of {', '.join(DTYPES)}. Got {dtype!r}.")
     if dt is not None and not (have_same_dimensions(dt, second) and float(dt) > 0):
         raise InputError(f"dt should be a positive time such as 1*ms. Got {dt!r}.")
-    prefs.core.default_float_dtype = DTYPES[dtype]
     prefs.codegen.target = "numpy"  # what is not ours at run time (reading values back) needs no compiler
+    # Names that Brian2 gives depend on the objects that it remembers. They key random numbers and the build
+    # cache, so they must not depend on what else lives in the process.
+    Nameable.__instances__().clear()
     # A device of its own for each simulation: what an earlier one holds stays usable.
-    device = all_devices[f"neuroplast_{target}"] = {"cpp": CppDevice, "numpy": NumpyDevice}[target]()
-    set_device(f"neuroplast_{target}", build_on_run=False)
+    device = {"cpp": CppDevice, "numpy": NumpyDevice}[target]()
     device.dtype = np.dtype(DTYPES[dtype])
+    _make_active(device)
+    device.activate(build_on_run=False)
     device.begin()
-    if dt is not None:
-        defaultclock.dt = dt
+    defaultclock.dt = 0.1 * ms if dt is None else dt
     return device
+
+
+def _make_active(device):
+    # Not Brian2's set_device, which gives the device the time step of the one before.
+    importlib.import_module("brian2.devices.device").active_device = device
+    if hasattr(device, "dtype"):
+        prefs.core.default_float_dtype = device.dtype.type
+
+
+@contextmanager
+def activated(device):
+    """Make `device` Brian2's active one for a while: code is generated for the device that is active."""
+    before, dtype = get_device(), prefs.core.default_float_dtype
+    _make_active(device)
+    try:
+        yield
+    finally:
+        _make_active(before)
+        prefs.core.default_float_dtype = dtype
 
 
 def active_device():
