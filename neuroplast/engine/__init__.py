@@ -1,14 +1,16 @@
 """The engine: Brian2 equations on dense matrices, schedules, and the two targets."""
 
+from neuroplast.engine.dataset import Dataset
 from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.population import Population
+from neuroplast.engine.readout import count_correct, cross_entropy, softmax
 from neuroplast.engine.schedule import Event, Loop, Phase, Schedule
 from neuroplast.engine.simulation import Result, Simulation
 from neuroplast.engine.tape import Tape
 from neuroplast.engine.targets import have_compiler, start
 
 __all__ = [
-    "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population", "Result", "Schedule", "Simulation",
-    "Tape", "have_compiler", "start",
+    "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population", "Result", "Schedule",
+    "Simulation", "Tape", "count_correct", "cross_entropy", "have_compiler", "softmax", "start",
 ]  # fmt: skip

@@ -31,9 +31,15 @@ class Counters(VariableOwner, Nameable):
         for name, (dtype, _) in COUNTERS.items():
             self.variables.add_array(name, size=1, dtype=dtype, scalar=True, read_only=True)
         self.variables.add_constant("N", value=1)
+        self.members = []
         self._enable_group_attributes()
 
     def join(self, group):
-        """Let the equations of `group` read the counters (names that it defines itself are kept)."""
+        """Let the equations of `group` read the counters (names that it defines itself are kept).
+
+        The group then lives as long as the simulation: Brian2's operations refer to theirs weakly, and a schedule
+        may list nothing of a group but an operation.
+        """
+        self.members.append(group)
         for name in COUNTERS:
             group.variables.add_reference(name, self)

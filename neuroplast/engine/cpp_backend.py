@@ -50,6 +50,7 @@ class CppBackend:
         self.constants.mkdir()
         for name, values in constants.items():
             np.ascontiguousarray(values).tofile(self.constants / name)
+        self._written = []  # (data set, its files)
         self.sizes = {n: (v.size, v.dtype) for n, v in simulation.variables.items()}
 
     def _fuse(self, synapses, parts, sums):
@@ -58,11 +59,11 @@ class CppBackend:
         runner.before_run(self.simulation.namespace)
         return runner
 
-    def run(self, state, start, stop, seed, counts):
+    def run(self, state, start, stop, seed, counts, data):
         """See `Simulation.run`."""
-        return self._run(state, start, stop, seed, counts, watch=1024)
+        return self._run(state, start, stop, seed, counts, data, watch=1024)
 
-    def _run(self, state, start, stop, seed, counts, watch):
+    def _run(self, state, start, stop, seed, counts, data, watch):
         with tempfile.TemporaryDirectory(dir=self.project, prefix="run-") as folder:
             folder = Path(folder)
             for part in ("state", "out"):
@@ -76,9 +77,12 @@ class CppBackend:
             ]  # fmt: skip
             for name, count in counts.items():
                 command += ["--count", f"{name}={count}"]
+            for name, dataset in data.items():
+                for part, place in self._files(dataset).items():
+                    command += ["--data", f"{name}.{part}={place}"]
             done = subprocess.run(command, cwd=self.project, capture_output=True, text=True)
             if done.returncode == 3:
-                self._diverged(folder / "out", state, start, stop, seed, counts, watch)
+                self._diverged(folder / "out", state, start, stop, seed, counts, data, watch)
             if done.returncode:
                 message = done.stderr.strip() or f"ended with status {done.returncode}"
                 raise InputError(f"Simulation '{self.simulation.name}': the compiled program failed: {message}")
@@ -102,10 +106,20 @@ class CppBackend:
                 found[name] = values if variable.ndim == 1 else values.reshape(-1, max(monitor.n_indices, 1))
         return found
 
-    def _diverged(self, folder, state, start, stop, seed, counts, watch):
+    def _files(self, dataset):
+        """Files of a data set, written when it is first used."""
+        for known, files in self._written:
+            if known is dataset:
+                return files
+        folder = self.project / f"data-{len(self._written)}"
+        folder.mkdir()
+        self._written.append((dataset, dataset.write(folder)))
+        return self._written[-1][1]
+
+    def _diverged(self, folder, state, start, stop, seed, counts, data, watch):
         """Raise the error; a second run that looks at every step finds the very step."""
         if watch > 1:
-            self._run(state, start, stop, seed, counts, watch=1)
+            self._run(state, start, stop, seed, counts, data, watch=1)
         name, *numbers = (folder / "diverged").read_text().split()
         index, position, epoch, trial, k, tick = map(int, numbers)
         partial = self._result(folder, position)

@@ -32,11 +32,11 @@ class NumpyBackend:
             n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64) and n != "defaultclock.t"
         }
 
-    def run(self, state, start, stop, seed, counts):
+    def run(self, state, start, stop, seed, counts, data):
         """See `Simulation.run`."""
         with _lock, np.errstate(all="ignore"):
             running.device, running.seed = self.simulation.device, seed
-            running.dtype = self.simulation.device.dtype
+            running.dtype, running.data = self.simulation.device.dtype, data
             for name, values in state.items():
                 self.simulation.variables[name].set_value(values)
             for monitor in self.monitors:

@@ -115,11 +115,12 @@ class NumpyDevice(RuntimeDevice):
 
 
 class _Running:
-    """The simulation that runs now: where its random functions find seed, tick and precision."""
+    """The simulation that runs now: where operations find its seed, tick, precision and data sets."""
 
     seed = 0
     device = None
     dtype = np.float64
+    data = {}
 
     def numbers(self, kind, index, stream):
         """Random numbers of the shape of `index` (what numpy code calls ``_vectorisation_idx``)."""

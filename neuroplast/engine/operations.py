@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from brian2 import prefs
 from brian2.core.variables import ArrayVariable
 from brian2.groups.group import CodeRunner
 from brian2.monitors.statemonitor import StateMonitor
+from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neuroplast.engine.access import Access, written_names
 from neuroplast.errors import InputError
@@ -51,6 +54,34 @@ class NativeOperation:
     def access(self):
         """What it reads and writes."""
         return Access(self.reads, self.writes)
+
+
+def array_variable(owner, group, name, *, plain=False):
+    """A group's array variable of the simulation's precision, for a native operation.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the operation, for the message.
+    group : Group
+    name : str
+    plain : bool
+        Refuse a variable with units.
+
+    Raises
+    ------
+    InputError
+        If the group has no such variable.
+    """
+    variable, real = group.variables.get(name), np.dtype(prefs.core.default_float_dtype)
+    suits = isinstance(variable, ArrayVariable) and not variable.scalar and variable.dtype == real
+    if not suits or (plain and variable.dim is not DIMENSIONLESS):
+        kind = "variable without units" if plain else "variable"
+        raise InputError(
+            f"'{owner}': '{name}' should be a {kind} of '{group.name}' with a value for each neuron. Add for example "
+            f"'{name} : 1' to its equations."
+        )
+    return variable
 
 
 def operations_of(objects, named):

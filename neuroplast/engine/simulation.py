@@ -10,6 +10,7 @@ from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 from brian2.monitors.statemonitor import StateMonitor
 
 from neuroplast.engine.counters import COUNTERS
+from neuroplast.engine.dataset import chosen_data
 from neuroplast.engine.prepare import prepare
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
@@ -89,6 +90,8 @@ class Simulation:
         self._masked = _masks(self.schedule)
         constants = {n: np.array(v) for n, (_, v) in values.items() if n not in changing and v is not None}
         operations, monitors = prepare(self.schedule, self.device, self.namespace)
+        self._operations = [op for node in operations.values() for op in node]
+        chosen_data(self._operations, {})
         backend = {"cpp": CppBackend, "numpy": NumpyBackend}[self.target]
         self.variables = {n: v for n, (v, _) in values.items() if n in changing}
         self._backend = backend(self, operations, monitors, changing, constants)
@@ -102,7 +105,7 @@ class Simulation:
         """Position at which pass `index` of an outermost loop begins."""
         return self.schedule.position(loop, index, counts)
 
-    def run(self, state=None, *, start=0, stop=None, seed=0, counts=None):
+    def run(self, state=None, *, start=0, stop=None, seed=0, counts=None, data=None):
         """Run positions `start` to `stop`.
 
         Parameters
@@ -115,6 +118,9 @@ class Simulation:
             Key of all random numbers.
         counts : dict of str to int, optional
             Other passes of loops and steps of phases than the schedule's.
+        data : dict of str to Dataset, optional
+            Data sets to present in place of the schedule's own of these names: any number of rows, the same columns
+            and type. Give `counts` to fit.
 
         Returns
         -------
@@ -123,7 +129,7 @@ class Simulation:
         Raises
         ------
         InputError
-            For an unknown name in `state` or `counts`, values of the wrong shape or that are not finite.
+            For an unknown name in `state`, `counts` or `data`, values of the wrong shape or that are not finite.
         DivergedError
             When a variable becomes NaN or infinite; what was recorded until then is its `partial`.
         """
@@ -135,7 +141,8 @@ class Simulation:
                 f"Simulation '{self.name}': start and stop should be 0 <= start <= stop <= {self.length(counts)}. "
                 f"Got {start} and {stop}."
             )
-        return self._backend.run(self._full_state(state or {}), start, stop, int(seed), counts)
+        data = chosen_data(self._operations, data or {})
+        return self._backend.run(self._full_state(state or {}), start, stop, int(seed), counts, data)
 
     def _full_state(self, state):
         full = dict(self.initial)
