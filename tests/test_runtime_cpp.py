@@ -160,7 +160,7 @@ int main(int, char** argv)
     if (check == "leave_caller") return leave(false);
     if (check == "products") return products();
     if (check == "vectors") { vectors<float>(); vectors<double>(); return 0; }
-    std::printf("%d", NEUROPLAST_BLAS(openblas_get_num_threads)());
+    std::printf("%d", NEUROPLAST_BLAS_NAME(openblas_get_num_threads)());
     return 0;
 }
 """

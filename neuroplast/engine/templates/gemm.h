@@ -13,12 +13,12 @@
 #endif
 #define NEUROPLAST_JOIN_(prefix, name) prefix##name
 #define NEUROPLAST_JOIN(prefix, name) NEUROPLAST_JOIN_(prefix, name)
-#define NEUROPLAST_BLAS(name) NEUROPLAST_JOIN(NEUROPLAST_BLAS_PREFIX, name)
+#define NEUROPLAST_BLAS_NAME(name) NEUROPLAST_JOIN(NEUROPLAST_BLAS_PREFIX, name)
 
 namespace neuroplast {
 
 // A BLAS that threads by itself rounds differently with other numbers of threads. Call this once, before any product.
-inline void blas_single_thread() { NEUROPLAST_BLAS(openblas_set_num_threads)(1); }
+inline void blas_single_thread() { NEUROPLAST_BLAS_NAME(openblas_set_num_threads)(1); }
 
 inline CBLAS_TRANSPOSE blas_transpose(bool transposed) { return transposed ? CblasTrans : CblasNoTrans; }
 
@@ -26,14 +26,14 @@ inline CBLAS_TRANSPOSE blas_transpose(bool transposed) { return transposed ? Cbl
 inline void blas_gemm(bool ta, bool tb, int m, int n, int k, float alpha, const float* A, int lda, const float* B,
                       int ldb, float beta, float* C, int ldc)
 {
-    NEUROPLAST_BLAS(cblas_sgemm)
+    NEUROPLAST_BLAS_NAME(cblas_sgemm)
     (CblasRowMajor, blas_transpose(ta), blas_transpose(tb), m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
 inline void blas_gemm(bool ta, bool tb, int m, int n, int k, double alpha, const double* A, int lda, const double* B,
                       int ldb, double beta, double* C, int ldc)
 {
-    NEUROPLAST_BLAS(cblas_dgemm)
+    NEUROPLAST_BLAS_NAME(cblas_dgemm)
     (CblasRowMajor, blas_transpose(ta), blas_transpose(tb), m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
 }
 
@@ -41,25 +41,25 @@ inline void blas_gemm(bool ta, bool tb, int m, int n, int k, double alpha, const
 inline void blas_gemv(bool ta, int m, int n, float alpha, const float* A, int lda, const float* x, int incx,
                       float beta, float* y, int incy)
 {
-    NEUROPLAST_BLAS(cblas_sgemv)(CblasRowMajor, blas_transpose(ta), m, n, alpha, A, lda, x, incx, beta, y, incy);
+    NEUROPLAST_BLAS_NAME(cblas_sgemv)(CblasRowMajor, blas_transpose(ta), m, n, alpha, A, lda, x, incx, beta, y, incy);
 }
 
 inline void blas_gemv(bool ta, int m, int n, double alpha, const double* A, int lda, const double* x, int incx,
                       double beta, double* y, int incy)
 {
-    NEUROPLAST_BLAS(cblas_dgemv)(CblasRowMajor, blas_transpose(ta), m, n, alpha, A, lda, x, incx, beta, y, incy);
+    NEUROPLAST_BLAS_NAME(cblas_dgemv)(CblasRowMajor, blas_transpose(ta), m, n, alpha, A, lda, x, incx, beta, y, incy);
 }
 
 // A += alpha x y^T on the calling thread; A is m x n.
 inline void blas_ger(int m, int n, float alpha, const float* x, int incx, const float* y, int incy, float* A, int lda)
 {
-    NEUROPLAST_BLAS(cblas_sger)(CblasRowMajor, m, n, alpha, x, incx, y, incy, A, lda);
+    NEUROPLAST_BLAS_NAME(cblas_sger)(CblasRowMajor, m, n, alpha, x, incx, y, incy, A, lda);
 }
 
 inline void blas_ger(int m, int n, double alpha, const double* x, int incx, const double* y, int incy, double* A,
                      int lda)
 {
-    NEUROPLAST_BLAS(cblas_dger)(CblasRowMajor, m, n, alpha, x, incx, y, incy, A, lda);
+    NEUROPLAST_BLAS_NAME(cblas_dger)(CblasRowMajor, m, n, alpha, x, incx, y, incy, A, lda);
 }
 
 // Rows or columns of a panel, if a product of `work` multiplications is split along a side of this length into a
