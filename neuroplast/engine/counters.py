@@ -37,8 +37,8 @@ class Counters(VariableOwner, Nameable):
     def join(self, group):
         """Let the equations of `group` read the counters (names that it defines itself are kept).
 
-        The group then lives as long as the simulation: Brian2's operations refer to theirs weakly, and a schedule
-        may list nothing of a group but an operation.
+        The group then lives as long as the simulation: Brian2's operations refer to theirs weakly, and a
+        schedule may list nothing of a group but an operation.
         """
         self.members.append(group)
         for name in COUNTERS:

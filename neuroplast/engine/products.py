@@ -32,11 +32,11 @@ def product_blocks(synapses, expression, onto):
     Returns
     -------
     blocks : dict of str to str, or None
-        Abstract code of each factor that is more than a plain variable; None if the expression is not such a sum of
-        products (it then goes to the tiled loop).
+        Abstract code of each factor that is more than a plain variable; None if the expression is not such
+        a sum of products (it then goes to the tiled loop).
     terms : list of dict
-        For each product the three factors: ``{"pre": factor, "syn": factor, "post": factor}``; a factor is None
-        (one), ``("variable", name)`` or ``("block", key)``.
+        For each product the three factors: ``{"pre": factor, "syn": factor, "post": factor}``; a factor is
+        None (one), ``("variable", name)`` or ``("block", key)``.
 
     Raises
     ------

@@ -57,8 +57,8 @@ def count_correct(
 ):
     """Operation: adds to `into` the number of copies whose greatest output is at the greatest target.
 
-    Copies beyond ``n_valid``, which a partial batch leaves without data, are not counted. Of equal values the first is
-    the greatest.
+    Copies beyond ``n_valid``, which a partial batch leaves without data, are not counted. Of equal values
+    the first is the greatest.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def count_correct(
     output, target : str
         Variables of it.
     into : str
-        Shared variable that is added to, such as ``correct : integer (shared)``. Setting it to zero is up to the
-        schedule.
+        Shared variable that is added to, such as ``correct : integer (shared)``. Setting it to zero is up
+        to the schedule.
     when, order : str, int
         Place in the step.
     name : str, optional
@@ -79,8 +79,8 @@ def count_correct(
     Raises
     ------
     InputError
-        For a variable that the population lacks, or `into` if it is not shared or has units. While running, if no data
-        set has been presented.
+        For a variable that the population lacks, or `into` if it is not shared or has units. While running,
+        if no data set has been presented.
     """
     name = name or f"{population.name}_count_{into}"
 
@@ -93,8 +93,8 @@ def count_correct(
 def cross_entropy(population, output="p", target="target", into="loss", *, when="groups", order=0, name=None):
     """Operation: adds to `into` the sum over copies of ``-sum of target*log(output)``.
 
-    Copies beyond ``n_valid`` are left out. Outputs below the smallest normal number of their type count as that, so
-    that the loss stays finite.
+    Copies beyond ``n_valid`` are left out. Outputs below the smallest normal number of their type count as
+    that, so that the loss stays finite.
 
     Parameters
     ----------
@@ -102,7 +102,8 @@ def cross_entropy(population, output="p", target="target", into="loss", *, when=
     output, target : str
         Variables of it, without units: probabilities, and one-hot labels.
     into : str
-        Shared variable that is added to, such as ``loss : 1 (shared)``. Setting it to zero is up to the schedule.
+        Shared variable that is added to, such as ``loss : 1 (shared)``. Setting it to zero is up to the
+        schedule.
     when, order : str, int
         Place in the step.
     name : str, optional
@@ -135,8 +136,8 @@ def _reduction(population, output, target, into, when, order, name, function, tw
         or total.read_only
     ):
         raise InputError(
-            f"'{name}': '{into}' should be a shared variable of '{population.name}' without units. Add for example "
-            f"'{into} : 1 (shared)' to its equations."
+            f"'{name}': '{into}' should be a shared variable of '{population.name}' without units. Add for "
+            f"example '{into} : 1 (shared)' to its equations."
         )
     valid = active_device().counters.variables["n_valid"]
     (start, stop), (features, batch) = _place(population)
@@ -148,8 +149,8 @@ def _reduction(population, output, target, into, when, order, name, function, tw
         return (
             f"const int64_t valid = std::min<int64_t>({pointer(valid)}[0], {batch});\n"
             f'if (valid < 1) fail("{message}");\n'
-            f"{pointer(total)}[0] += ({c_data_type(total.dtype)}){function}({pointer(y)} + {start}, {pointer(t)} + "
-            f"{start}, {features}, {batch}, valid);"
+            f"{pointer(total)}[0] += ({c_data_type(total.dtype)}){function}({pointer(y)} + {start}, "
+            f"{pointer(t)} + {start}, {features}, {batch}, valid);"
         )
 
     def numpy(value):

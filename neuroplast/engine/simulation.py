@@ -10,8 +10,8 @@ from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 from brian2.monitors.statemonitor import StateMonitor
 
 from neuroplast.engine.counters import COUNTERS
-from neuroplast.engine.dataset import chosen_data
 from neuroplast.engine.prepare import prepare
+from neuroplast.engine.presenting import chosen_data
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
