@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 #: -fno-finite-math-only keeps NaN checks alive but hides __FAST_MATH__, without which glibc offers no vector tanh.
 FLAGS = [
-    "-std=c++14", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__",
+    "-std=c++14", "-march=native", "-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__",
     "-fno-semantic-interposition", "-w", "-pthread",
 ]  # fmt: skip
 
@@ -60,28 +60,33 @@ void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
 """
 
 
-def unity_source(device, buffers):
-    """One file that includes every generated source.
+def sources(device, buffers):
+    """The two files that are compiled: what runs in the loops, and what runs once.
 
-    Support code stands in anonymous namespaces under the same names in each of Brian2's files; a namespace for each
-    operation keeps them apart. Headers are included before, so that their guards keep them out of the namespaces.
+    The first includes every generated operation. Support code stands in anonymous namespaces under the same names in
+    each of them; a namespace for each operation keeps them apart. Headers are included before, so that their guards
+    keep them out of the namespaces. The second holds Brian2's own files, which are as much work to compile and are
+    not worth optimising.
+
+    Returns
+    -------
+    hot, cold : str
     """
     objects = list(device.code_objects.values())
-    sources = device.writer.source_files
-    lines = [HEADERS, '#include "objects.h"', '#include "neuroplast.h"', '#include "state.h"', buffers]
-    lines += [f'#include "{name}"' for name in ("network.h", "run.h", "synapses_classes.h", "brianlib/common_math.h",
-                                              "brianlib/stdint_compat.h")]  # fmt: skip
+    hot = [HEADERS, '#include "objects.h"', '#include "neuroplast.h"', '#include "state.h"', buffers]
+    hot += [f'#include "{name}"' for name in ("network.h", "run.h", "synapses_classes.h", "brianlib/common_math.h",
+                                             "brianlib/stdint_compat.h")]  # fmt: skip
     for codeobj in objects:
         functions = [codeobj.name, *(f"{block}_{codeobj.name}" for block in codeobj.before_after_blocks)]
         for function in functions:
-            lines.append(f'#include "code_objects/{function}.h"')
+            hot.append(f'#include "code_objects/{function}.h"')
             run = function if function != codeobj.name else f"run_{function}"
-            lines.append(f'namespace _op_{codeobj.name} {{\n#include "code_objects/{function}.cpp"\n}}')
-            lines.append(f"void _{run}() {{ _op_{codeobj.name}::_{run}(); }}")
-    ours = {f"code_objects/{o.name}.cpp" for o in objects} | {"main.cpp", "schedule.cpp"}
-    others = sorted(s for s in sources if s not in ours and not s.startswith("code_objects/"))
-    lines += [f'#include "{name}"' for name in [*others, "schedule.cpp", "main.cpp"]]
-    return "\n".join(lines) + "\n"
+            hot.append(f'namespace _op_{codeobj.name} {{\n#include "code_objects/{function}.cpp"\n}}')
+            hot.append(f"void _{run}() {{ _op_{codeobj.name}::_{run}(); }}")
+    hot.append('#include "schedule.cpp"')
+    files = sorted(device.writer.source_files - {"main.cpp", "schedule.cpp"})
+    cold = [f'#include "{name}"' for name in [*files, "main.cpp"] if not name.startswith("code_objects/")]
+    return "\n".join(hot) + "\n", "\n".join(cold) + "\n"
 
 
 def cache_dir():
@@ -143,15 +148,16 @@ def build(device, project, buffers):
         raise BuildError(
             "No C++ compiler found (looked for $CXX, g++, clang++, c++). Install one, or use target='numpy'."
         )
-    unity = project / "unity.cpp"
-    unity.write_text(unity_source(device, buffers))
+    parts = [project / "hot.cpp", project / "cold.cpp"]
+    for part, text in zip(parts, sources(device, buffers), strict=True):
+        part.write_text(text)
     compile_flags, link = flags(device)
     digest = hashlib.sha256()
     for text in (path, compiler_identity(path), *compile_flags, *link):
         digest.update(text.encode() + b"\0")
     headers = sorted(TEMPLATES.glob("*.h"))
     generated = [project / name for name in sorted(device.writer.source_files | device.writer.header_files)]
-    for file in [unity, *headers, *generated]:
+    for file in [*parts, *headers, *generated]:
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     folder = cache_dir()
     binary = folder / digest.hexdigest()[:32]
@@ -165,14 +171,27 @@ def build(device, project, buffers):
             f"The cache folder {folder} cannot be written ({error.strerror}). Set NEUROPLAST_CACHE to one that can."
         ) from error
     os.close(handle)
-    command = [path, *compile_flags, f"-I{project}", f"-I{TEMPLATES}", str(unity), "-o", temporary, *link]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
+    includes = [f"-I{project}", f"-I{TEMPLATES}"]
+    objects = [part.with_suffix(".o") for part in parts]
+    try:
+        _compile(
+            [path, *compile_flags, *includes, level, "-c", str(part), "-o", str(obj)]
+            for level, part, obj in zip(("-O3", "-O0"), parts, objects, strict=True)
+        )
+        _compile([[path, *map(str, objects), "-o", temporary, *link]])
+    except BuildError:
         os.unlink(temporary)
-        last = "\n".join(result.stderr.splitlines()[-25:])
-        raise BuildError(f"The C++ compiler failed (exit status {result.returncode}):\n{last}")
+        raise
     os.chmod(temporary, 0o755)
     os.replace(temporary, binary)  # a second process building the same program cannot see a half-written file
     return binary, False
 
 
+def _compile(commands):
+    """Run compiler commands side by side; the first that fails gives the error."""
+    running = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
+    outputs = [process.communicate()[0] for process in running]
+    for process, output in zip(running, outputs, strict=True):
+        if process.returncode:
+            last = "\n".join(output.splitlines()[-25:])
+            raise BuildError(f"The C++ compiler failed (exit status {process.returncode}):\n{last}")
