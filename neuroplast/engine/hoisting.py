@@ -41,7 +41,9 @@ class Hoister(ast.NodeTransformer):
         """Distribute `statements` over `pre`, `post` and `inner`."""
         for statement in statements:
             side = self._side_of(get_identifiers(statement.expr))
-            if side and statement.op == ":=" and statement.constant:
+            # A sum of one side's values alone stays in the sweep, which adds it up.
+            summed = statement.var.startswith("_synaptic_")
+            if side and statement.op == ":=" and statement.constant and not summed:
                 getattr(self, side).append(statement)
                 self._side[statement.var] = side
                 continue
