@@ -76,6 +76,7 @@ class DenseSynapses(Synapses):
         self.mask = None
         orders = dict(order) if isinstance(order, dict) else {"update": int(order)}
         super().__init__(source, target, model, order=orders.get("update", 0), **kwargs)
+        self._network = "a schedule's"  # Brian2 warns of objects that were in no network of its own
         device = active_device()
         device.counters.join(self)
         self.mask = self._checked_mask(mask)
@@ -98,7 +99,9 @@ class DenseSynapses(Synapses):
                 f"Got {mask.shape}."
             )
         mask = mask.astype(bool)
-        self.variables.add_array("_mask", size=mask.size, dtype=bool, values=mask.ravel(), constant=True)
+        self.variables.add_array(
+            "_mask", size=mask.size, dtype=bool, values=mask.ravel(), constant=True, read_only=True
+        )
         return mask
 
     def _index_features(self):

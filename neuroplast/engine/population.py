@@ -13,7 +13,8 @@ class Population(NeuronGroup):
     """A `NeuronGroup` of ``N`` neurons, each in ``batch`` independent copies.
 
     Equations are Brian2's. They can read the schedule's integers (``trial``, ``epoch``, ``k``, ``n_steps``,
-    ``n_valid``, ``tick``) like shared parameters, and ``feature`` and ``copy``, a neuron's place in its batch.
+    ``n_valid``, ``tick``) like shared parameters, and ``feature`` and ``copy``, a neuron's place in its batch
+    (``i`` and ``N`` count all copies).
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class Population(NeuronGroup):
         self.features = int(N)
         self.batch = int(batch)
         super().__init__(self.features * self.batch, model, order=order, **kwargs)
+        self._network = "a schedule's"  # Brian2 warns of objects that were in no network of its own
         self.variables.add_constant("batch", value=self.batch)
         self.variables.add_subexpression("copy", expr="i % batch", dtype=np.int32)
         self.variables.add_subexpression("feature", expr="i // batch", dtype=np.int32)

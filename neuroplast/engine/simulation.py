@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from brian2.core.clocks import Clock
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 from brian2.monitors.statemonitor import StateMonitor
 
-from neuroplast.engine.counters import COUNTERS
+from neuroplast.engine import philox
+from neuroplast.engine.counters import COUNTERS, Counters
+from neuroplast.engine.dense import DenseSynapses
+from neuroplast.engine.population import Population
 from neuroplast.engine.prepare import prepare
 from neuroplast.engine.presenting import chosen_data
-from neuroplast.engine.targets import active_device
+from neuroplast.engine.schedule import whole_number
+from neuroplast.engine.targets import activated, active_device
 from neuroplast.errors import InputError
 
 
@@ -53,16 +58,15 @@ class Simulation:
     Raises
     ------
     InputError
-        See `neuroplast.engine.prepare.prepare`.
+        If `threads` is no positive integer; and when the simulation is built (see `Simulation.build`).
     """
 
     def __init__(self, schedule, name="simulation", *, threads=1, fuse=True, namespace=None):
-        self.schedule, self.name, self.threads, self.fuse = schedule, name, int(threads), fuse
+        self.schedule, self.name, self.fuse = schedule, name, fuse
+        self.threads = whole_number(f"Simulation '{name}'", "threads", threads, 1)
         self.device = active_device()
         self.target = self.device.target
         self.namespace = get_local_namespace(level=1) if namespace is None else dict(namespace)
-        if self.threads < 1:
-            raise InputError(f"Simulation '{name}': threads should be at least 1. Got {threads!r}.")
         self._backend = None
 
     def build(self):
@@ -74,28 +78,39 @@ class Simulation:
 
         Raises
         ------
-        InputError, BuildError
+        InputError
+            For what is wrong in the equations (see `neuroplast.engine.prepare.prepare`), or two objects of
+            the same name.
+        BuildError
+            If there is no C++ compiler, or it fails.
         """
-        if self._backend is not None:
-            return self
+        if self._backend is None:
+            with activated(self.device):
+                self._build()
+        return self
+
+    def _build(self):
         from neuroplast.engine.cpp_backend import CppBackend
         from neuroplast.engine.numpy_backend import NumpyBackend
 
-        values = {name: (variable, value) for name, variable, value in _values(self.device)}
-        monitors = _monitor_names(self.schedule)
-        changing = {
-            name for name, (v, _) in values.items() if _is_state(v) and v.owner.name not in monitors
-        }
-        self.initial = {n: np.array(v) for n, (_, v) in values.items() if n in changing and v is not None}
-        self._masked = _masks(self.schedule)
-        constants = {n: np.array(v) for n, (_, v) in values.items() if n not in changing and v is not None}
+        arrays = {}
+        for name, variable in _arrays(self.device):
+            if name in arrays:
+                raise InputError(
+                    f"Simulation '{self.name}': there are two {name}. Give each object a name of its own, "
+                    "and call start() before building another network."
+                )
+            arrays[name] = variable
+        self.variables = {n: v for n, v in arrays.items() if _is_state(v)}
+        self._masks = {n: mask for n, v in self.variables.items() if (mask := _mask(v)) is not None}
+        values = {n: np.array(self.device.get_value(v)) for n, v in arrays.items()}
+        self.initial = {n: self._with_mask(n, values[n]) for n in self.variables}
+        constants = {n: v for n, v in values.items() if n not in self.variables}
         operations, monitors = prepare(self.schedule, self.device, self.namespace)
         self._operations = [op for node in operations.values() for op in node]
         chosen_data(self._operations, {})
         backend = {"cpp": CppBackend, "numpy": NumpyBackend}[self.target]
-        self.variables = {n: v for n, (v, _) in values.items() if n in changing}
-        self._backend = backend(self, operations, monitors, changing, constants)
-        return self
+        self._backend = backend(self, operations, monitors, set(self.variables), constants)
 
     def length(self, counts=None):
         """Number of positions of the schedule (see `Schedule`)."""
@@ -111,7 +126,8 @@ class Simulation:
         Parameters
         ----------
         state : dict of str to array, optional
-            ``object.variable`` and values; what is missing comes from `initial`. Pass `Result.state` to go on.
+            ``object.variable`` and values; what is missing comes from `initial`. Pass `Result.state` to go
+            on.
         start, stop : int, optional
             Positions; the whole schedule by default.
         seed : int, optional
@@ -119,8 +135,8 @@ class Simulation:
         counts : dict of str to int, optional
             Other passes of loops and steps of phases than the schedule's.
         data : dict of str to Dataset, optional
-            Data sets to present in place of the schedule's own of these names: any number of rows, the same columns
-            and type. Give `counts` to fit.
+            Data sets to present in place of the schedule's own of these names: any number of rows, the same
+            columns and type. Give `counts` to fit.
 
         Returns
         -------
@@ -129,20 +145,23 @@ class Simulation:
         Raises
         ------
         InputError
-            For an unknown name in `state`, `counts` or `data`, values of the wrong shape or that are not finite.
+            For an unknown name in `state`, `counts` or `data`, values of the wrong shape or that are not
+            finite, positions outside the schedule, or a seed that is no integer from 0 to 2**64 - 1.
         DivergedError
             When a variable becomes NaN or infinite; what was recorded until then is its `partial`.
         """
         self.build()
         counts = self.schedule.counts(counts)
-        stop = self.length(counts) if stop is None else stop
-        if not 0 <= start <= stop <= self.length(counts):
+        length = self.length(counts)
+        stop = length if stop is None else stop
+        if not 0 <= start <= stop <= length:
             raise InputError(
-                f"Simulation '{self.name}': start and stop should be 0 <= start <= stop <= {self.length(counts)}. "
+                f"Simulation '{self.name}': start and stop should be 0 <= start <= stop <= {length}. "
                 f"Got {start} and {stop}."
             )
+        seed = philox.check_seed(seed)
         data = chosen_data(self._operations, data or {})
-        return self._backend.run(self._full_state(state or {}), start, stop, int(seed), counts, data)
+        return self._backend.run(self._full_state(state or {}), start, stop, seed, counts, data)
 
     def _full_state(self, state):
         full = dict(self.initial)
@@ -152,60 +171,67 @@ class Simulation:
                     f"Simulation '{self.name}': no state variable is called '{name}'; there are "
                     f"{', '.join(sorted(self.variables))}."
                 )
-            variable = self.variables[name]
-            values = np.asarray(values)
-            if values.size not in (1, variable.size):
-                shapes = getattr(variable.owner, "shape", None)
-                wanted = f"{variable.size} values" + (f" (a matrix {shapes})" if shapes else "")
-                raise InputError(
-                    f"Simulation '{self.name}': {name} takes {wanted}. Got an array of shape {values.shape}."
-                )
-            full[name] = np.ascontiguousarray(np.broadcast_to(values.ravel(), variable.size), dtype=variable.dtype)
+            full[name] = self._with_mask(name, self._flat(name, np.asarray(values)))
         for name, values in full.items():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise InputError(f"Simulation '{self.name}': the initial {name} is not finite.")
-        for name, mask in self._masked.items():
-            if name in full:
-                full[name] = np.where(mask, full[name], np.zeros(1, full[name].dtype))
+                index = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise InputError(
+                    f"Simulation '{self.name}': {name}[{index}] is {values[index]} at the start. Give finite "
+                    "values."
+                )
         return full
 
+    def _flat(self, name, values):
+        """Values of a variable as the flat array that the backends take."""
+        variable = self.variables[name]
+        size, shape = variable.size, _shape(variable)
+        if values.dtype.kind not in "biuf" or not (values.size == 1 or values.shape in ((size,), shape)):
+            wanted = f"{size} numbers" + (f" or a matrix of shape {shape}" if shape else "")
+            raise InputError(
+                f"Simulation '{self.name}': {name} takes one number, {wanted}. Got {values.dtype} values of "
+                f"shape {values.shape}."
+            )
+        return np.array(np.broadcast_to(values.ravel(), size), dtype=variable.dtype)
 
-def _monitor_names(schedule):
-    return {obj.name for leaf in schedule.leaves() for obj in leaf.objects if isinstance(obj, StateMonitor)}
+    def _with_mask(self, name, values):
+        """The values, zero where a mask leaves pairs out."""
+        return np.where(self._masks[name], values, values.dtype.type(0)) if name in self._masks else values
 
 
-def _values(device):
-    """(name, variable, value) of every array of the device that still has an owner; value None if unknown."""
+def _shape(variable):
+    """Shape of a variable as matrix: (N_pre, N_post) of synapses, (neurons, copies) of a batch; else None."""
+    owner = variable.owner
+    if isinstance(owner, DenseSynapses) and not variable.scalar:
+        return owner.shape
+    if isinstance(owner, Population) and not variable.scalar:
+        return (owner.features, owner.batch)
+    return None
+
+
+def _arrays(device):
+    """(``object.variable``, variable) of the device's arrays, monitors' records aside."""
     for variable in list(device.arrays):
         try:
-            name = f"{variable.owner.name}.{variable.name}"
-            is_array = isinstance(variable, ArrayVariable)
+            owner, name = variable.owner, f"{variable.owner.name}.{variable.name}"
         except (ReferenceError, AttributeError):
-            continue
-        if is_array and getattr(variable, "ndim", 1) == 1:
-            try:
-                yield name, variable, np.asarray(device.get_value(variable))
-            except NotImplementedError:
-                yield name, variable, None
+            continue  # of an object that is gone
+        if isinstance(variable, ArrayVariable) and not (
+            isinstance(variable, DynamicArrayVariable) and isinstance(owner, StateMonitor)
+        ):
+            yield name, variable
 
 
 def _is_state(variable):
-    owner, name = variable.owner.name, variable.name
-    if owner == "schedule":
+    owner, name = variable.owner, variable.name
+    if isinstance(owner, Counters):
         return name in COUNTERS
-    if name in ("t", "timestep") and owner.startswith("defaultclock"):
-        return True
-    return not variable.read_only and not (isinstance(variable, DynamicArrayVariable) and name == "t")
+    if isinstance(owner, Clock):
+        return name in ("t", "timestep")
+    return not variable.read_only and not isinstance(owner, StateMonitor)
 
 
-def _masks(schedule):
-    """Mask of every synaptic variable that has one, by the variable's name."""
-    found = {}
-    for leaf in schedule.leaves():
-        for obj in leaf.objects:
-            group = getattr(obj, "group", obj)
-            if getattr(group, "mask", None) is not None and hasattr(group, "accumulate"):
-                for name, variable in group.variables.items():
-                    if variable in group._registered_variables and not name.startswith("_"):
-                        found[f"{group.name}.{variable.name}"] = group.mask.ravel()
-    return found
+def _mask(variable):
+    """Mask of a synaptic variable, flat, or None."""
+    owner = variable.owner
+    masked = isinstance(owner, DenseSynapses) and owner.mask is not None
+    return owner.mask.ravel() if masked and variable in owner._registered_variables else None
