@@ -1,6 +1,7 @@
 """Training in segments: the cuts leave no mark, and neither does being killed at any moment."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,34 @@ def test_a_training_stops_where_it_is_asked_to(tmp_path, unbroken):
     assert outcome(train(FakeSimulation(), tmp_path, seed=3, recorded=RECORDED, resume=True)) == unbroken
 
 
+def test_what_lies_beyond_the_pointer_is_removed(tmp_path):
+    stop = threading.Event()
+    sim = FakeSimulation()
+    run = sim.run
+
+    def stopping(**options):
+        if sim.calls:
+            stop.set()
+        return run(**options)
+
+    sim.run = stopping
+    options = {"recorded": RECORDED, "resume": True, "pace": Pace(positions=9), "stop": stop}
+    with pytest.raises(Stopped):
+        train(sim, tmp_path, **options)
+    for name in (
+        "segments/0002.nc",
+        "segments/0007.nc",
+        "checkpoint/state-0002.npz",
+        "checkpoint/pointer.json.tmp",
+    ):
+        (tmp_path / name).write_text("half")
+    with pytest.raises(Stopped):
+        train(sim, tmp_path, **options)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    kept = {"segments/0000.nc", "segments/0001.nc", "checkpoint/pointer.json", "checkpoint/state-0001.npz"}
+    assert left == kept
+
+
 def test_the_pace_aims_at_its_time():
     pace = Pace(seconds=2.0)
     first = pace.next()
@@ -250,6 +279,9 @@ def test_nets_run_at_the_same_time(tmp_path):
 def test_ended_nets_are_not_run_again(tmp_path):
     sim = FakeSimulation()
     train_many(jobs_for(sim, 2), tmp_path)
+    with pytest.raises(InputError, match="already holds a training"):
+        train_many(jobs_for(sim, 3), tmp_path)
+    shutil.rmtree(tmp_path / "nets" / "net-2", ignore_errors=True)
     sim.calls.clear()
     train_many(jobs_for(sim, 3), tmp_path, resume=True)
     assert sum(start == 0 for start, _ in sim.calls) == 1
