@@ -4,11 +4,15 @@ from __future__ import annotations
 
 
 import numpy as np
+from brian2 import prefs
 from brian2.core.variables import Constant, DynamicArrayVariable
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.units.fundamentalunits import Quantity
 
+from jinja2 import FileSystemBytecodeCache
+
 from neuroplast.engine import blas
+from neuroplast.engine.build import cache_dir
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.cpp_codegen import DenseCodeObject
 from neuroplast.errors import InputError
@@ -32,6 +36,7 @@ class CppDevice(CPPStandaloneDevice):
         """Prepare for a new simulation."""
         self.counters = Counters()
         self.headers = ['"neuroplast.h"']
+        use_template_cache(DenseCodeObject.templater.env)
         self.include_dirs, self.library_dirs = [], []
 
     def code_object_class(self, codeobj_class=None, fallback_pref=None):
@@ -45,8 +50,6 @@ class CppDevice(CPPStandaloneDevice):
         while name in self.code_objects:
             number += 1
             name = f"{base}_{number}"
-        from brian2 import prefs
-
         if prefs.core.default_float_dtype == np.float32:
             for key, variable in list(variables.items()):
                 if isinstance(variable, Constant) and variable.dtype == np.float64:
@@ -123,7 +126,7 @@ class CppDevice(CPPStandaloneDevice):
         ):
             variables[name].resize(len(values))
             self.array_cache[variables[name]] = values
-        for variable in synapses._registered_variables:
+        for variable in sorted(synapses._registered_variables, key=lambda v: v.name):  # equal models, equal sources
             variable.resize(n_pre * n_post)
             if self.array_cache.get(variable) is None or len(self.array_cache[variable]) != n_pre * n_post:
                 self.array_cache[variable] = np.zeros(n_pre * n_post, dtype=variable.dtype)
@@ -149,12 +152,23 @@ class CppDevice(CPPStandaloneDevice):
         self.clocks = {self.defaultclock}
         self._set_maximum_run_time(None)
         self.blas = blas.find() if blas_needed else None
+        prefs["codegen.cpp.extra_compile_args"] = []  # or Brian2 asks the compiler about flags that nobody uses
         self.build(directory=str(directory), compile=False, run=False)
 
     def generate_network_source(self, writer, compiler):
         """Brian2's network, and beside it our schedule."""
         super().generate_network_source(writer, compiler)
         writer.write("schedule.cpp", self.schedule_source)
+
+
+def use_template_cache(env):
+    """Keep Jinja's compiled templates in the cache folder: reading them again takes half of a second start."""
+    folder = cache_dir() / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # the build says so if it matters
+    env.bytecode_cache = FileSystemBytecodeCache(str(folder))
 
 
 def array_variables(device):
