@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 from brian2.codegen.generators.numpy_generator import NumpyCodeGenerator
@@ -14,6 +15,7 @@ from neuroplast.engine import philox
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.cpp_codegen import stream_key
 
+_ARRAY = SimpleNamespace(scalar=False)  # what a name that a block defines itself counts as
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
 
 
@@ -33,7 +35,12 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
             self.call_number += 1
             return f"{match[1]}(_vectorisation_idx, {stream_key(self.operation, self.call_number)})"
 
-        return re.sub(r"\b(randn?)\(_vectorisation_idx\)", keyed, super().translate_statement(statement))
+        line = re.sub(r"\b(randn?)\(_vectorisation_idx\)", keyed, super().translate_statement(statement))
+        # In place, numpy would write through to what a name was copied from (a = b; b += c), and could not broadcast.
+        match = re.match(r"(\w+) ([-+*/])= ([^#]*)", line)
+        if match and not self.variables.get(match[1], _ARRAY).scalar:
+            return f"{match[1]} = {match[1]} {match[2]} ({match[3].strip()})"
+        return line
 
     def translate_one_statement_sequence(self, statements, scalar=False):
         """Lines of one block; dense blocks read whole matrices and never scatter."""
