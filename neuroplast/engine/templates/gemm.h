@@ -16,6 +16,8 @@
 #define NEUROPLAST_BLAS_NAME(name) NEUROPLAST_JOIN(NEUROPLAST_BLAS_PREFIX, name)
 
 namespace neuroplast {
+// Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
+namespace {
 
 // A BLAS that threads by itself rounds differently with other numbers of threads. Call this once, before any product.
 inline void blas_single_thread() { NEUROPLAST_BLAS_NAME(openblas_set_num_threads)(1); }
@@ -99,6 +101,7 @@ inline void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, con
     });
 }
 
+}  // namespace
 }  // namespace neuroplast
 
 #endif

@@ -16,12 +16,14 @@
 #include <vector>
 
 namespace neuroplast {
+// Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
+namespace {
 
 // Threads that work on a job, the caller included. 1: no thread is ever made and everything runs inline.
-static int pool_threads = 1;
+int pool_threads = 1;
 
 // True in a thread that is running a panel of a shared job: a parallel() in there runs inline.
-static thread_local bool inside_panel = false;
+thread_local bool inside_panel = false;
 
 inline void spin_pause()
 {
@@ -164,6 +166,7 @@ template <class F> inline void parallel(int64_t panels, const F& f)
     shared_pool().run(panels, &call_panel<F>, &f);
 }
 
+}  // namespace
 }  // namespace neuroplast
 
 #endif

@@ -9,10 +9,12 @@
 #include <cstdint>
 
 namespace neuroplast {
+// Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
+namespace {
 
 // Set by the schedule between nodes, never within a loop that draws.
-static uint64_t rng_seed = 0;
-static int64_t rng_tick = 0;
+uint64_t rng_seed = 0;
+int64_t rng_tick = 0;
 
 struct RandomWords {
     uint32_t x0, x1, x2, x3;
@@ -99,6 +101,7 @@ inline void permutation(uint32_t stream, int64_t epoch, int64_t n, int32_t* out)
     }
 }
 
+}  // namespace
 }  // namespace neuroplast
 
 #endif
