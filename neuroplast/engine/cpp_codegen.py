@@ -31,6 +31,11 @@ def stream_key(owner, number):
     return zlib.crc32(f"{owner}:{number}".encode())
 
 
+def operation_name(code_object):
+    """Name of the operation behind a code object, which Brian2 may have numbered to make it unique."""
+    return re.sub(r"_codeobject(_\d+)?$", "", code_object)
+
+
 class Renderer(CPPNodeRenderer):
     """Renders numbers and powers in the precision of the simulation."""
 
@@ -59,7 +64,7 @@ class DenseCodeGenerator(CPPCodeGenerator):
         super().__init__(*args, **kwds)
         self.single = prefs.core.default_float_dtype == np.float32
         self.dense = self.template_name.startswith("dense_")
-        self.operation = self.name.replace("_codeobject", "")
+        self.operation = operation_name(self.name)
         self.call_number = 0
 
     # -- expressions and statements --------------------------------------------------------------------------
@@ -166,6 +171,7 @@ class DenseCodeGenerator(CPPCodeGenerator):
 class DenseCodeObject(CPPStandaloneCodeObject):
     """Code object of every operation of the C++ target."""
 
+    class_name = "neuroplast_cpp"  # Brian2 cannot list the implementations of a function if one has no name
     templater = CPPStandaloneCodeObject.templater.derive("neuroplast.engine")
     generator_class = DenseCodeGenerator
 

@@ -13,7 +13,7 @@ from brian2.devices.device import RuntimeDevice
 
 from neuroplast.engine import philox
 from neuroplast.engine.counters import Counters
-from neuroplast.engine.cpp_codegen import stream_key
+from neuroplast.engine.cpp_codegen import operation_name, stream_key
 
 _ARRAY = SimpleNamespace(scalar=False)  # what a name that a block defines itself counts as
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
@@ -25,7 +25,7 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
         self.dense = self.template_name.startswith("dense_")
-        self.operation = self.name.replace("_codeobject", "")
+        self.operation = operation_name(self.name)
         self.call_number = 0
 
     def translate_statement(self, statement):
@@ -89,10 +89,14 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
         return f"{part}.reshape({shape if batch == 1 else (*shape, batch)})"
 
 
+# Brian2 gives functions a numpy implementation for this very class only, so that it has to find our templates there.
+NumpyCodeObject.templater = NumpyCodeObject.templater.derive("neuroplast.engine")
+
+
 class DenseNumpyCodeObject(NumpyCodeObject):
     """Code object of every operation of the numpy target."""
 
-    templater = NumpyCodeObject.templater.derive("neuroplast.engine")
+    class_name = "neuroplast"  # under the name "numpy", Brian2 would find its own random numbers before ours
     generator_class = DenseNumpyGenerator
 
 
@@ -106,8 +110,12 @@ class NumpyDevice(RuntimeDevice):
         self.counters = Counters()
 
     def code_object_class(self, codeobj_class=None, fallback_pref=None):
-        """Our code object, whatever the preferences say."""
-        return codeobj_class if codeobj_class is not None else DenseNumpyCodeObject
+        """Numpy, whatever the preferences say."""
+        return codeobj_class if codeobj_class is not None else NumpyCodeObject
+
+    def code_object(self, *args, codeobj_class=None, **kwds):
+        """Our code object in the place of the class for which Brian2 has prepared the functions."""
+        return super().code_object(*args, codeobj_class=DenseNumpyCodeObject, **kwds)
 
     def connect_dense(self, synapses):
         """Connect all pairs (indices are those of copy 0 in a batch)."""
