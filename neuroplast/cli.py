@@ -162,14 +162,16 @@ def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="
         raise InputError(f"{', '.join(absent)}: there is no such file.")
     from neuroplast.verify import verify_file
 
-    table = Table("file", "largest deviation", "tolerance", "result", "")
-    failed = 0
+    console, table = Console(), Table("file", "largest deviation", "tolerance", "result")
+    details, failed = [], 0
     for path in files:
         deviation, tolerance, passed, detail = verify_file(path)
         failed += not passed
         result = Text("PASS", "green") if passed else Text("FAIL", "red")
-        table.add_row(Text(path.name), f"{deviation:.1e}", f"{tolerance:.0e}", result, Text(detail))
-    Console().print(table)
+        table.add_row(Text(path.name), f"{deviation:.1e}", f"{tolerance:.0e}", result)
+        details.append(f"{path.name}: {detail}")
+    console.print(table)
+    console.print("\n".join(details), highlight=False, markup=False)
     if failed:
         raise typer.Exit(1)
 
