@@ -62,7 +62,7 @@ class Access:
                 # A name that is only assigned to counts as read as well: harmless, and right for += and *=.
                 (writes if name in written else reads).add(variables[name])
                 reads.add(variables[name])
-        random = any(
-            isinstance(f := variables.get(name), Function) and not f.stateless for name in known
-        ) or bool({"rand", "randn", "poisson", "binomial"} & (known | unknown))
+        random = any(isinstance(f := variables.get(name), Function) and not f.stateless for name in known) or bool(
+            {"rand", "randn", "poisson", "binomial"} & (known | unknown)
+        )
         return cls(reads, writes, random)

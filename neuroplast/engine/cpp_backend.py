@@ -38,7 +38,9 @@ class CppBackend:
             fuse = self._fuse if simulation.fuse and isinstance(leaf, Phase) else None
             calls[leaf.name] = plan(operations[leaf.name], fuse)
         # Only what is given by name and may change is watched: a clock or an index cannot diverge.
-        watched = {n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64)} - {"defaultclock.t"}
+        watched = {n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64)} - {
+            "defaultclock.t"
+        }
         program = cpp_schedule.Program(device, simulation.schedule, calls, monitors, changing, watched)
         flat = [op for ops in operations.values() for op in ops]
         blas = any(op.blas if isinstance(op, NativeOperation) else op.template in _BLAS_TEMPLATES for op in flat)
@@ -123,7 +125,9 @@ class CppBackend:
         name, *numbers = (folder / "diverged").read_text().split()
         index, position, epoch, trial, k, tick = map(int, numbers)
         partial = self._result(folder, position)
-        raise diverged(name, index, {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}, partial)
+        raise diverged(
+            name, index, {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}, partial
+        )
 
 
 def diverged(name, index, where, partial):

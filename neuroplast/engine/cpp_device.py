@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from brian2 import prefs
 from brian2.core.variables import Constant, DynamicArrayVariable
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.units.fundamentalunits import Quantity
-
 from jinja2 import FileSystemBytecodeCache
 
 from neuroplast.engine import blas
@@ -31,6 +29,7 @@ class CppDevice(CPPStandaloneDevice):
     def __init__(self):
         super().__init__()
         self.final_values = {}
+        self.longest_row = 0
 
     def begin(self):
         """Prepare for a new simulation."""
@@ -183,5 +182,3 @@ def array_variables(device):
         except (ReferenceError, AttributeError):
             continue
     return sorted(found, key=lambda item: item[0])
-
-

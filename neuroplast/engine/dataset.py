@@ -114,8 +114,7 @@ class Dataset:
         labels = np.asarray(labels)
         if labels.shape != (self.rows,):
             raise InputError(
-                f"Dataset '{self.name}': labels should have shape ({self.rows},), one for each row. Got "
-                f"{labels.shape}."
+                f"Dataset '{self.name}': labels should have shape ({self.rows},), one for each row. Got {labels.shape}."
             )
         if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 2**31 - 1:
             raise InputError(
@@ -231,20 +230,10 @@ def _on_disk(array):
     root = array
     while isinstance(root.base, np.ndarray):
         root = root.base
-    if (
-        not isinstance(root, np.memmap)
-        or root.filename is None
-        or root.mode == "c"
-        or not array.dtype.isnative
-    ):
+    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c" or not array.dtype.isnative:
         return None
     stride = array.strides[0]
     offset = root.offset + array.ctypes.data - root.ctypes.data
-    if (
-        array.strides[1] != array.itemsize
-        or stride <= 0
-        or stride % array.itemsize
-        or offset % array.itemsize
-    ):
+    if array.strides[1] != array.itemsize or stride <= 0 or stride % array.itemsize or offset % array.itemsize:
         return None
     return offset, stride, os.path.abspath(root.filename)

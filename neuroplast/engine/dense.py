@@ -17,7 +17,6 @@ from neuroplast.engine.tape import accumulate_over
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
-
 #: Rows that one sweep takes together, so that sums onto postsynaptic neurons are loaded and stored less often.
 UNROLL = 4
 
@@ -57,9 +56,7 @@ class DenseSynapses(Synapses):
 
     def __init__(self, source, target=None, model=None, *, order=0, mask=None, **kwargs):
         name = kwargs.get("name", "synapses")
-        unsupported = sorted(
-            {"on_pre", "on_post", "delay", "multisynaptic_index", "on_event", "connect"} & set(kwargs)
-        )
+        unsupported = sorted({"on_pre", "on_post", "delay", "multisynaptic_index", "on_event", "connect"} & set(kwargs))
         if unsupported:
             raise InputError(
                 f"DenseSynapses '{name}': {', '.join(unsupported)} has no dense form (no spikes, no delays, one "
@@ -209,9 +206,7 @@ class DenseSynapses(Synapses):
 
     def adopt(self, runner):
         """Lower a CodeRunner of statements, unless it writes a neuron's variable."""
-        foreign = sorted(
-            n for n in written_names(runner.abstract_code) if self.variables.indices[n] in _NEURON_INDICES
-        )
+        foreign = sorted(n for n in written_names(runner.abstract_code) if self.variables.indices[n] in _NEURON_INDICES)
         if not foreign:
             self._lower_update(runner)
         elif self.batch > 1:

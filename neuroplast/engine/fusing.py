@@ -121,7 +121,9 @@ def _temporaries(operation):
 def _can_join(i, parts, calls):
     """Whether the sum at `i` of the next step may be taken right after the update at the last of `parts`."""
     read = access_of(calls[i].operation)
-    if read.random or any(getattr(v.owner, "name", "") in ("schedule", "defaultclock") and v.name != "dt" for v in read.reads):
+    if read.random or any(
+        getattr(v.owner, "name", "") in ("schedule", "defaultclock") and v.name != "dt" for v in read.reads
+    ):
         return False  # it reads t or k, which change between the steps
     last = parts[-1]
     between = [c for n, c in enumerate(calls) if n > last or n < i]
@@ -149,5 +151,7 @@ def fused_runner(synapses, parts, sums, number):
     runner = CodeRunner(synapses, "dense_sweep", code=code, name=name, check_units=False)
     runner.template_kwds = {"sums": entries, "unroll": UNROLL if entries else 1, **synapses.geometry()}
     runner.needed_variables = synapses.mask_names()
-    runner.buffers = [(e["buffer"], u, synapses.shape[0 if u.onto == "pre" else 1]) for e, u in zip(entries, sums, strict=True)]
+    runner.buffers = [
+        (e["buffer"], u, synapses.shape[0 if u.onto == "pre" else 1]) for e, u in zip(entries, sums, strict=True)
+    ]
     return runner

@@ -6,8 +6,8 @@ import ast
 
 from brian2.codegen.statements import Statement
 from brian2.core.functions import Function
-from brian2.utils.stringtools import get_identifiers
 from brian2.parsing.rendering import NodeRenderer
+from brian2.utils.stringtools import get_identifiers
 
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
 
@@ -63,7 +63,7 @@ class Hoister(ast.NodeTransformer):
         return [s.var for s in getattr(self, side) if s.var in used]
 
     def _side_of(self, names):
-        """"pre" or "post" if the names belong to that side alone (shared values aside), else None."""
+        """ "pre" or "post" if the names belong to that side alone (shared values aside), else None."""
         sides = set()
         for name in names:
             if name in self._side:

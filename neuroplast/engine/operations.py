@@ -126,7 +126,9 @@ def access_of(operation):
     reads = {v for v in operation.codeobj.variables.values() if isinstance(v, ArrayVariable)}
     group = operation.group
     if isinstance(operation, StateMonitor):
-        own = {v for v in operation.variables.values() if isinstance(v, ArrayVariable) and v.owner.name == operation.name}
+        own = {
+            v for v in operation.variables.values() if isinstance(v, ArrayVariable) and v.owner.name == operation.name
+        }
         return Access(reads - own, own)
     if hasattr(operation, "target_var"):
         writes = {operation.target_var}

@@ -66,9 +66,7 @@ class Presentation(NativeOperation):
             ]
             if t is not None:
                 labels = f'data_file("{dataset.name}.labels", 4)'
-                lines.append(
-                    f"one_hot({labels}, batch, {self.classes}, {self.batch}, {pointer(t)} + {t_start});"
-                )
+                lines.append(f"one_hot({labels}, batch, {self.classes}, {self.batch}, {pointer(t)} + {t_start});")
             return "\n".join(lines)
 
         def numpy(value):
@@ -129,9 +127,7 @@ def _span(group):
 
 
 def _in_units(name, variable, label, value):
-    if get_dimensions(value) is not variable.dim and not (
-        label == "offset" and np.all(np.asarray(value) == 0)
-    ):
+    if get_dimensions(value) is not variable.dim and not (label == "offset" and np.all(np.asarray(value) == 0)):
         raise InputError(
             f"'{name}': {label} should have the units of {variable.name} ({variable.unit!r}). Got {value!r}."
         )

@@ -52,9 +52,7 @@ def softmax(population, source, into, *, when="groups", order=0, name=None):
     return NativeOperation(name, cpp=cpp, numpy=numpy, reads=[z], writes=[p], when=when, order=order)
 
 
-def count_correct(
-    population, output="y", target="target", into="correct", *, when="groups", order=0, name=None
-):
+def count_correct(population, output="y", target="target", into="correct", *, when="groups", order=0, name=None):
     """Operation: adds to `into` the number of copies whose greatest output is at the greatest target.
 
     Copies beyond ``n_valid``, which a partial batch leaves without data, are not counted. Of equal values
@@ -129,21 +127,14 @@ def _reduction(population, output, target, into, when, order, name, function, tw
     """Operation that adds a number over the valid copies to a shared variable."""
     y, t = (array_variable(name, population, variable, plain=plain) for variable in (output, target))
     total = population.variables.get(into)
-    if (
-        not isinstance(total, ArrayVariable)
-        or not total.scalar
-        or total.dim is not DIMENSIONLESS
-        or total.read_only
-    ):
+    if not isinstance(total, ArrayVariable) or not total.scalar or total.dim is not DIMENSIONLESS or total.read_only:
         raise InputError(
             f"'{name}': '{into}' should be a shared variable of '{population.name}' without units. Add for "
             f"example '{into} : 1 (shared)' to its equations."
         )
     valid = active_device().counters.variables["n_valid"]
     (start, stop), (features, batch) = _place(population)
-    message = (
-        f"{name} counts the copies that hold data and there are none (n_valid is 0). Present a Dataset first"
-    )
+    message = f"{name} counts the copies that hold data and there are none (n_valid is 0). Present a Dataset first"
 
     def cpp(pointer):
         return (

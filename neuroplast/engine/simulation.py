@@ -176,8 +176,7 @@ class Simulation:
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 index = int(np.flatnonzero(~np.isfinite(values))[0])
                 raise InputError(
-                    f"Simulation '{self.name}': {name}[{index}] is {values[index]} at the start. Give finite "
-                    "values."
+                    f"Simulation '{self.name}': {name}[{index}] is {values[index]} at the start. Give finite values."
                 )
         return full
 

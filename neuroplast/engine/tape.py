@@ -208,9 +208,7 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
         out[...] = out + total if add else total
 
     names = [pre[0], post[0], counters["n_steps"]] + ([target] if add else [])
-    return NativeOperation(
-        name, cpp=cpp, numpy=numpy, reads=names, writes=[target], when=when, order=order, blas=True
-    )
+    return NativeOperation(name, cpp=cpp, numpy=numpy, reads=names, writes=[target], when=when, order=order, blas=True)
 
 
 def _recorded(synapses, group, name, tapes):
