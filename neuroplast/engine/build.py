@@ -23,44 +23,6 @@ FLAGS = [
     "-fno-semantic-interposition", "-w", "-pthread",
 ]  # fmt: skip
 
-HEADERS = """
-#include <algorithm>
-#include <atomic>
-#include <climits>
-#include <cmath>
-#include <condition_variable>
-#include <csignal>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <ctime>
-#include <deque>
-#include <fstream>
-#include <functional>
-#include <iostream>
-#include <list>
-#include <map>
-#include <mutex>
-#include <queue>
-#include <random>
-#include <set>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
-#include <math.h>
-#include <new>
-// Arrays begin on cache lines, whoever allocates them.
-static void* np_aligned(std::size_t n) { void* p = nullptr; if (posix_memalign(&p, 64, n ? n : 1)) std::abort(); return p; }
-void* operator new(std::size_t n) { return np_aligned(n); }
-void* operator new[](std::size_t n) { return np_aligned(n); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-"""
-
 
 def sources(device, buffers):
     """The two files that are compiled: what runs in the loops, and what runs once.
@@ -75,7 +37,7 @@ def sources(device, buffers):
     hot, cold : str
     """
     objects = list(device.code_objects.values())
-    hot = [HEADERS, '#include "objects.h"', '#include "neuroplast.h"', '#include "state.h"', buffers]
+    hot = ['#include "standard.h"', '#include "objects.h"', '#include "neuroplast.h"', '#include "state.h"', buffers]
     hot += [f'#include "{name}"' for name in ("network.h", "run.h", "synapses_classes.h", "brianlib/common_math.h",
                                              "brianlib/stdint_compat.h")]  # fmt: skip
     for codeobj in objects:

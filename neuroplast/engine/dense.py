@@ -138,8 +138,8 @@ class DenseSynapses(Synapses):
         used = neuron_names(self, f"_synaptic_var = {updater.expression.code}")
         if own := [n for n in used if self.variables[n] is updater.target_var]:
             raise InputError(
-                f"DenseSynapses '{self.name}': the sum into {updater.target_varname} reads {own[0]}, the variable that it "
-                "replaces. Sum into a variable of its own and copy it with run_regularly."
+                f"DenseSynapses '{self.name}': the sum into {updater.target_varname} reads {own[0]}, the variable that "
+                "it replaces. Sum into a variable of its own and copy it with run_regularly."
             )
         kwds = {"onto": onto, **self.geometry()}
         blocks = None
@@ -169,6 +169,7 @@ class DenseSynapses(Synapses):
         }
 
     def mask_names(self):
+        """Name of the mask's variable, if there is a mask, for the operations that need it."""
         return [] if self.mask is None else ["_mask"]
 
     def geometry(self):

@@ -63,7 +63,7 @@ class Hoister(ast.NodeTransformer):
         return [s.var for s in getattr(self, side) if s.var in used]
 
     def _side_of(self, names):
-        """ "pre" or "post" if the names belong to that side alone (shared values aside), else None."""
+        """Side ("pre" or "post") that all of the names belong to, shared values aside, or None."""
         sides = set()
         for name in names:
             if name in self._side:

@@ -187,8 +187,8 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
         else:
             lines = [
                 f"for (int64_t row = 0; row < {steps}; row++)",
-                f"    gemm<{real}>(false, true, {n_pre}, {n_post}, {batch}, 1, {a} + row*{a_size} + {a_start}, {batch}, "
-                f"{b} + row*{b_size} + {b_start}, {batch}, row ? 1 : {first}, {out}, {n_post});",
+                f"    gemm<{real}>(false, true, {n_pre}, {n_post}, {batch}, 1, {a} + row*{a_size} + {a_start}, "
+                f"{batch}, {b} + row*{b_size} + {b_start}, {batch}, row ? 1 : {first}, {out}, {n_post});",
             ]
         if mask is not None:
             chosen = pointer(synapses.variables["_mask"])
