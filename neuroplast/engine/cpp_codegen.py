@@ -51,10 +51,14 @@ class Renderer(CPPNodeRenderer):
         return text
 
     def render_BinOp(self, node):
-        """Powers keep the type of their base; Brian2's would compute in double."""
-        if self.single and type(node.op).__name__ == "Pow":
+        """Powers and quotients in the simulation's precision, where Brian2's have the other one."""
+        text = super().render_BinOp(node)
+        kind = type(node.op).__name__
+        if self.single and kind == "Pow":
             return f"neuroplast::power({self.render_node(node.left)}, {self.render_node(node.right)})"
-        return super().render_BinOp(node)
+        if not self.single and kind == "Div":
+            return text.replace("1.0f*", "1.0*", 1)  # so that integers divide
+        return text
 
 
 class DenseCodeGenerator(CPPCodeGenerator):

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "pool.h"
@@ -20,16 +21,26 @@ namespace neuroplast {
 // Direction of sweeps over matrices that do not fit the cache; changes with every step of a phase.
 static bool downward = false;
 
-// Powers in the type of the base; whole exponents become products.
-inline float power(float base, int exponent) { return __builtin_powif(base, exponent); }
-inline float power(float base, float exponent) { return powf(base, exponent); }
-inline double power(double base, int exponent) { return __builtin_powi(base, exponent); }
-inline double power(double base, double exponent) { return pow(base, exponent); }
-inline double power(int base, int exponent) { return __builtin_powi((double)base, exponent); }
+inline float whole_power(float base, int exponent) { return __builtin_powif(base, exponent); }
+inline double whole_power(double base, int exponent) { return __builtin_powi(base, exponent); }
+
+// Powers in float where base or exponent is float and neither is double; those of two integers in double.
+template <typename B, typename E>
+struct PowerType {
+    static const bool integers = std::is_integral<B>::value && std::is_integral<E>::value;
+    typedef typename std::conditional<integers, double, typename std::common_type<B, E>::type>::type type;
+};
+
+// Whole exponents become products.
+template <typename B, typename E>
+inline typename PowerType<B, E>::type power(const B base, const E exponent) {
+    typedef typename PowerType<B, E>::type T;
+    return std::is_integral<E>::value ? whole_power((T)base, (int)exponent) : std::pow((T)base, (T)exponent);
+}
 
 template <typename T, typename L, typename H>
-inline T clip(const T value, const L low, const H high) {
-    return value < (T)low ? (T)low : value > (T)high ? (T)high : value;
+inline typename std::common_type<T, L, H>::type clip(const T value, const L low, const H high) {
+    return value < low ? low : value > high ? high : value;
 }
 
 // (exp(x) - 1)/x
