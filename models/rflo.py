@@ -1,0 +1,406 @@
+r"""A recurrent network of rate units that learns a task from its output error (Murray 2019).
+
+J. M. Murray (2019). Local online learning in recurrent networks with random feedback. eLife 8:e43299,
+https://doi.org/10.7554/eLife.43299. Numbers in brackets on the right are the paper's equations.
+
+Units :math:`h`, output :math:`y`, input :math:`x`, target :math:`y^*`:
+
+.. math::
+
+    \tau\,dh/dt &= -h + \tanh u, \quad u = W h + W_{in} x                               && (1) \\
+    y &= W_{out} h, \quad \varepsilon = y^* - y, \quad
+        L = \frac{1}{2T}\int |\varepsilon|^2\,dt                                         && (2) \\
+    \tau\,dp_{ab}/dt &= -p_{ab} + \phi'(u_a)\,h_b                                        && (5) \\
+    \tau\,dq_{ab}/dt &= -q_{ab} + \phi'(u_a)\,x_b                                        && (6) \\
+    dW_{out}/dt &= \tfrac{\eta}{T}\,\varepsilon\,h^T, \quad
+        dW_{ab}/dt = \tfrac{\eta}{T}\,(B\varepsilon)_a\,p_{ab}, \quad
+        dW_{in,ab}/dt = \tfrac{\eta}{T}\,(B\varepsilon)_a\,q_{ab}
+
+The last line is the rule RFLO; `neuroplast.rules` has others. At dt = tau/10 an Euler step is the published algorithm,
+in this order, from sample k to k + 1:
+
+====  ====================================================  ===========================
+ 1    u = W h + W_in x                                      old h, new x
+ 2    h, phi'(u)                                            new u
+ 3    y = W_out h, err = y* - y                             new h, old weights
+ 4    p, q                                                  new u, old h, old x (`q_lag`)
+ 5    W_out, W, W_in: at once ("online"), or summed and     new err, p, q
+      added after the trial ("trial")
+====  ====================================================  ===========================
+
+=============  ========  ================  ==========  ==============================================
+name           unit      symbol            default     source
+=============  ========  ================  ==========  ==============================================
+N              1         N                 30          figure 2
+tau            s         tau               10 ms       tau = 10 steps; a step is 1 ms here
+dt             s         dt                1 ms        1 step
+g              1         g                 1.5         Materials and methods
+eta_rec        1         eta_2             0.01        figure 2, T = 40 tau; searched for per task
+eta_in         1         eta_3             0.01        the same for all three
+eta_out        1         eta_1             0.01        the same for all three
+h0             1         h(0)              0.1         authors' code
+sigma          s^-1/2    --                0           ours: white noise, none in the paper
+q_lag          steps     --                1           (6) at dt = 1 step; 0: the input that u reads
+=============  ========  ================  ==========  ==============================================
+
+Initial weights (Materials and methods): W ~ N(0, g^2/N), W_in ~ U(-1, 1), W_out ~ U(-1, 1)/sqrt(N), B ~ N(0, 1).
+
+Departures from the paper: none by default. ``notebook_compat`` follows the authors' code where that departs from the
+paper: phi' = cosh(10 tanh(u/10))^-2; q(0) = x(0)/tau instead of 0; the loss counts the first sample, with y = 0; BPTT
+reads the error one sample late.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from brian2 import Quantity, StateMonitor, have_same_dimensions, ms, second
+from brian2.utils.logger import catch_logs
+
+from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, Tape, start
+from neuroplast.equations import DURATION
+from neuroplast.errors import InputError
+from neuroplast.labels import Recorded
+from neuroplast.learning import backward, learn, projection
+from neuroplast.model import Model
+from neuroplast.parameters import parameter
+from neuroplast.rules import DELTA, RFLO
+
+UNITS = """
+h0 : 1                                      # rate at the start of a trial
+phi = tanh(u) : 1 (constant over dt)        # what the rate relaxes to
+r = h : 1 (constant over dt)                # rate that u was made of
+I_rec : 1                                   # recurrent current, W h
+credit : 1                                  # error as it reaches the unit, B err
+tau : second (shared, constant)             # time constant
+"""
+QUIET = """
+dh/dt = (-h + phi)/tau : 1                  # rate                                     (1)
+"""
+NOISY = """
+dh/dt = (-h + phi)/tau + sigma*xi : 1       # rate                                     (1)
+sigma : second**-0.5 (shared, constant)     # strength of the noise
+"""
+ALONE = """
+u = I_rec : 1                               # total current
+"""
+DRIVEN = """
+u = I_rec + I_in : 1                        # total current
+I_in : 1                                    # input current, W_in x
+"""
+SLOPE = """
+slope = 1 - phi**2 : 1 (constant over dt)   # phi'(u)
+"""
+GUARDED_SLOPE = """
+slope = cosh(10*tanh(u/10))**-2 : 1 (constant over dt)
+"""
+INPUTS = """
+x : 1                                       # input
+x0 : 1                                      # its first sample
+r : 1                                       # input that the traces see
+"""
+OUTPUTS = """
+y : 1                                       # output
+goal : 1                                    # target
+goal0 : 1                                   # its first sample
+err = goal - y : 1 (constant over dt)       # error
+dloss/dt = err**2/(2*T) : 1                 # loss of each output                      (2)
+dot : 1                                     # alignment's parts: W_out B,
+w_norm2 : 1                                 # |W_out|^2
+b_norm2 : 1                                 # |B|^2
+"""
+SCORE = """
+loss : 1                                    # loss of the trial                        (2)
+alignment = dot/sqrt(w_norm2*b_norm2) : 1   # cosine between W_out and B transposed
+dot : 1
+w_norm2 : 1
+b_norm2 : 1
+"""
+
+RECURRENT = """
+I_rec_post = w*h_pre : 1 (summed)           # W h
+"""
+AFFERENT = """
+I_in_post = w*x_pre : 1 (summed)            # W_in x
+"""
+READOUT = """
+b : 1                                       # feedback weight, from the output back to the unit
+y_post = w*h_pre : 1 (summed)               # W_out h
+dot_post = w*b : 1 (summed)
+w_norm2_post = w**2 : 1 (summed)
+b_norm2_post = b**2 : 1 (summed)
+"""
+FEEDBACK = {
+    "random": "credit_pre = b*err_post : 1 (summed)",  # B err
+    "symmetric": "credit_pre = w*err_post : 1 (summed)",  # W_out^T err
+    "": "",
+}
+TOTAL = """
+loss_post = loss_pre : 1 (summed)
+dot_post = dot_pre : 1 (summed)
+w_norm2_post = w_norm2_pre : 1 (summed)
+b_norm2_post = b_norm2_pre : 1 (summed)
+"""
+
+NOTEBOOK_START = "p = x0_pre*dt/tau_post"
+
+# Places within a step, in the paper's order; the rules' own are at 30 and 26.
+INPUT, CURRENT, RATES, MOVE, OUTPUT, GOAL, ERROR, LOSS, CREDIT, BACK = -10, 0, 10, 15, 20, 21, 22, 23, 25, 27
+SCORING = {"dot_post": 2, "w_norm2_post": 2, "b_norm2_post": 2}  # in the event after a trial
+TOTALLING = {"loss_post": 3, "dot_post": 3, "w_norm2_post": 3, "b_norm2_post": 3}
+
+WEIGHTS = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", "b": "readout.b"}
+RECORDABLE = ("y", "h", "u", "weights")
+#: What is compiled in: a net of the same model cannot have others.
+FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Constants of the model; see the table above."""
+
+    N: int = parameter(30, "recurrent units")
+    tau: Quantity = parameter(10 * ms, "time constant of the units and of the eligibility traces")
+    dt: Quantity = parameter(1 * ms, "time step")
+    g: float = parameter(1.5, "gain of the initial recurrent weights")
+    eta_rec: float = parameter(0.01, "learning rate of the recurrent weights")
+    eta_in: float = parameter(0.01, "learning rate of the input weights")
+    eta_out: float = parameter(0.01, "learning rate of the readout weights")
+    h0: float = parameter(0.1, "rates at the start of a trial")
+    sigma: Quantity = parameter(0 * second**-0.5, "strength of white noise in the rates")
+    q_lag: int = parameter(1, "steps by which the input traces lag behind the input", choices=(0, 1))
+    notebook_compat: bool = parameter(False, "follow the authors' code where it departs from the paper")
+
+    def __post_init__(self):
+        if self.N < 1:
+            raise InputError(f"N should be a positive number of units. Got {self.N!r}.")
+        for name in ("tau", "dt"):
+            value = getattr(self, name)
+            if not (have_same_dimensions(value, second) and float(value) > 0):
+                raise InputError(f"{name} should be a positive time such as 10*ms. Got {value!r}.")
+        if self.dt > self.tau:
+            raise InputError(f"dt should be at most tau. Got dt={self.dt} and tau={self.tau}.")
+        if not (have_same_dimensions(self.sigma, second**-0.5) and float(self.sigma) >= 0):
+            raise InputError(f"sigma should be at least 0 and per square root of a time. Got {self.sigma!r}.")
+
+    @property
+    def noisy(self):
+        """Whether there is noise in the rates."""
+        return float(self.sigma) > 0
+
+
+def build(
+    parameters, task, rule=RFLO, *, readout_rule=DELTA, update="trial", seed=0, record=(), target="cpp",
+    dtype="float64", threads=1,
+):  # fmt: skip
+    """Make the network and its schedule.
+
+    The schedule is a loop of trials (``begin``, ``run``, for BPTT ``turn`` and ``backward``, ``end``), then
+    one trial without learning (``test_begin``, ``test``, ``test_end``).
+
+    Parameters
+    ----------
+    parameters : Parameters
+    task : Task
+        Input and target; also the longest that the model can be given later.
+    rule : Rule
+        Of the recurrent and the input weights: RFLO, BPTT, FROZEN, or one of your own.
+    readout_rule : Rule
+        Of the readout weights: DELTA or FROZEN.
+    update : {"trial", "online"}
+        When weights change: after the trial by the sum over it, or after each step.
+    seed : int
+        Of the initial weights and the noise, unless the model's methods are given another one.
+    record : sequence of {"y", "h", "u", "weights"}
+        What to record besides each trial's loss and alignment and the final test's output: outputs, rates
+        or currents at each step of training, all weights after each trial.
+    target : {"cpp", "numpy"}
+        Where it runs.
+    dtype : {"float64", "float32"}
+    threads : int
+
+    Returns
+    -------
+    Model
+        Its methods take other ``parameters=`` (except N, dt, q_lag, notebook_compat, and noise where there
+        is none) and another ``task=`` (of as many channels, and no longer) for each net.
+
+    Raises
+    ------
+    InputError
+        If a rule reads what the network does not define, or cannot learn online; for an unknown `record`.
+    """
+    unknown = sorted(set(record) - set(RECORDABLE))
+    if unknown:
+        raise InputError(f"record should be of {', '.join(RECORDABLE)}. Got {', '.join(unknown)}.")
+    start(target, dtype=dtype, dt=parameters.dt)
+    steps, compat = task.samples - 1, parameters.notebook_compat
+    nodes = defaultdict(list)  # node of the schedule -> its objects; trial and test share reset, step, score
+    text = DURATION + UNITS + (NOISY if parameters.noisy else QUIET) + (DRIVEN if task.inputs else ALONE)
+    text += (GUARDED_SLOPE if compat else SLOPE) + rule.neuron
+
+    units = _population(parameters.N, text, "units", MOVE, RATES)
+    outputs = _population(task.outputs, DURATION + OUTPUTS, "outputs", LOSS, ERROR)
+    recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": CURRENT})
+    places = {"y_post": OUTPUT, "credit_pre": CREDIT, **SCORING}
+    readout = projection(units, outputs, READOUT + FEEDBACK[rule.feedback], readout_rule, update, "readout", places)
+    goals = Tape(outputs, ["goal"], steps, name="goals")
+    groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout, "goals": goals}
+
+    nodes["reset"] += [units.run_regularly("h = h0"), outputs.run_regularly("loss = 0")]
+    nodes["step"] += [
+        recurrent.summed_updaters["I_rec_post"], units.subexpression_updater, units.state_updater,
+        readout.summed_updaters["y_post"], goals.load(when="groups", order=GOAL),
+        outputs.subexpression_updater, outputs.state_updater,
+    ]  # fmt: skip
+    tapes = backward(recurrent, rule, steps, nodes, order=BACK)
+    if tapes:
+        errors = Tape(outputs, ["err"], steps, name="errors")
+        nodes["run"].append(errors.store())
+        # In the authors' code each step reads the error that the step before it should have read.
+        nodes["backward"].append(errors.load(when="end" if compat else "start"))
+    if rule.feedback:
+        nodes[rule.phases[-1]].append(readout.summed_updaters["credit_pre"])
+    learn(recurrent, rule, update, nodes, tapes=tapes)
+    learn(readout, readout_rule, update, nodes)
+    if task.inputs:
+        groups |= _add_input(units, parameters, task, rule, update, nodes, tapes)
+    groups |= _add_score(outputs, readout, nodes, compat)
+    recorded = _add_monitors(groups, nodes, record)
+
+    simulation = Simulation(_schedule(nodes, steps), name="rflo", threads=threads, namespace={})
+    phases = ("run", *rule.phases[1:], "test")
+    return Model(simulation, groups, recorded, parameters, task, FIXED, initial_values, phases, seed)
+
+
+def initial_values(parameters, task, seed):
+    """Initial values of a net: the paper's weights drawn by a seed, the constants, the task.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    task : Task
+    seed : int
+
+    Returns
+    -------
+    dict of str to array
+        ``object.variable`` to values.
+    """
+    p, rng = parameters, np.random.default_rng(seed)
+    weights = dict(
+        w_rec=p.g / np.sqrt(p.N) * rng.standard_normal((p.N, p.N)),
+        w_out=rng.uniform(-1, 1, (task.outputs, p.N)) / np.sqrt(p.N),
+        b=rng.standard_normal((p.N, task.outputs)),
+    )
+    values = {"goals.goal": task.target[1:], "outputs.goal0": task.target[0]}
+    if task.inputs:
+        weights["w_in"] = rng.uniform(-1, 1, (p.N, task.inputs))
+        values |= {"drive.x": task.drive[1:], "inputs.x0": task.drive[0]}
+    values |= {"units.tau": float(p.tau), "units.h0": p.h0, "units.sigma": float(p.sigma)}
+    values |= {"recurrent.eta": p.eta_rec, "afferent.eta": p.eta_in, "readout.eta": p.eta_out}
+    return values | weights_to_state(**weights)
+
+
+def weights_to_state(**weights):
+    """State variables for the paper's matrices, whose rows are postsynaptic: w_rec, w_in, w_out, and b."""
+    return {WEIGHTS[name]: (w if name == "b" else np.transpose(w)).ravel() for name, w in weights.items()}
+
+
+def state_to_weights(state, N):
+    """The paper's matrices in a state, the inverse of `weights_to_state`.
+
+    Parameters
+    ----------
+    state : dict of str to array
+        ``object.variable`` to values.
+    N : int
+        Recurrent units.
+
+    Returns
+    -------
+    dict of str to array
+        w_rec (N, N), w_out (N_y, N), b (N, N_y), and with an input w_in (N, N_x).
+    """
+    found = {}
+    for name, variable in WEIGHTS.items():
+        if variable in state:
+            values = np.asarray(state[variable])
+            matrix = values.reshape(-1, N) if name == "w_in" else values.reshape(N, -1)
+            found[name] = matrix if name == "b" else matrix.T
+    return found
+
+
+def _population(N, text, name, order, constants):
+    """Population whose ODEs are integrated, and whose (constant over dt) values are taken, at these places."""
+    group = Population(N, text, method="euler", order=order, name=name)
+    group.subexpression_updater.when, group.subexpression_updater.order = "groups", constants
+    return group
+
+
+def _add_input(units, parameters, task, rule, update, nodes, tapes):
+    inputs = Population(task.inputs, INPUTS, name="inputs")
+    afferent = projection(inputs, units, AFFERENT, rule, update, "afferent", {"I_in_post": CURRENT})
+    drive = Tape(inputs, ["x"], task.samples - 1, name="drive")
+    lag = parameters.q_lag if rule.online else 0
+    seen = inputs.run_regularly("r = x", when="groups", order=INPUT - 1 if lag else INPUT + 1)
+    nodes["reset"].append(inputs.run_regularly("x = x0"))
+    nodes["step"] += [seen, drive.load(when="groups", order=INPUT), afferent.summed_updaters["I_in_post"]]
+    if tapes:
+        past = Tape(inputs, ["r"], task.samples - 1, name="inputs_run")
+        nodes["run"].append(past.store())
+        tapes = [*tapes, past]
+    begin = NOTEBOOK_START if parameters.notebook_compat else None
+    learn(afferent, rule, update, nodes, tapes=tapes, start=begin)
+    return {"inputs": inputs, "afferent": afferent, "drive": drive}
+
+
+def _add_score(outputs, readout, nodes, from_first_sample):
+    score = Population(1, SCORE, name="score")
+    total = DenseSynapses(outputs, score, TOTAL, order=TOTALLING, name="total")
+    if from_first_sample:
+        nodes["score"].append(outputs.run_regularly("loss += goal0**2*dt/(2*T)"))
+    nodes["score"] += [readout.summed_updaters[name] for name in SCORING]
+    nodes["score"] += [total.summed_updaters[name] for name in TOTALLING]
+    return {"score": score, "total": total}
+
+
+def _add_monitors(groups, nodes, record):
+    """Add monitors to the nodes; returns how they appear in the results."""
+    recorded = [
+        Recorded("loss", "trials.loss", doc="loss of the trial"),
+        Recorded("alignment", "trials.alignment", doc="cosine between readout and feedback weights"),
+        Recorded("test_loss", "tests.loss", along="test", doc="loss of the test after learning"),
+        Recorded("output", "test_output.y", "rates", ("channel",), along="step", doc="output in the test"),
+    ]
+
+    def monitor(node, group, variables, name):
+        with catch_logs():  # Brian2 warns that the schedule's integers are recorded once per neuron
+            nodes[node].append(StateMonitor(groups[group], variables, record=True, when="end", name=name))
+
+    monitor("end", "score", ["loss", "alignment", "trial"], "trials")
+    monitor("test_end", "score", ["loss", "alignment"], "tests")
+    monitor("test", "outputs", ["y", "k"], "test_output")
+    for name, group, axis in (("y", "outputs", "channel"), ("h", "units", "unit"), ("u", "units", "unit")):
+        if name in record:
+            monitor("run", group, [name, "trial", "k"], f"{name}_in_time")
+            recorded.append(Recorded(name, f"{name}_in_time.{name}", "rates", (axis,)))
+    for name in ("recurrent", "afferent", "readout"):
+        if "weights" in record and name in groups:
+            monitor("end", name, ["w", "trial"], f"{name}_weights")
+            axes, shape = (f"{name}_pre", f"{name}_post"), groups[name].shape
+            recorded.append(Recorded(f"w_{name}", f"{name}_weights.w", "weights", axes, shape, along="trial"))
+    return tuple(recorded)
+
+
+def _schedule(nodes, steps):
+    reset, step, score = nodes["reset"], nodes["step"], nodes["score"]
+    trial = [Event("begin", reset + nodes["begin"]), Phase("run", step + nodes["run"], steps)]
+    if nodes["backward"]:
+        trial.append(Event("turn", nodes["turn"]))
+        trial.append(Phase("backward", nodes["backward"], steps, clock="hold", direction=-1))
+    trial.append(Event("end", nodes["end"] + score))
+    test = [Event("test_begin", reset), Phase("test", step + nodes["test"], steps)]
+    return Schedule([Loop("trial", 1, trial), *test, Event("test_end", score + nodes["test_end"])])

@@ -1,0 +1,1 @@
+"""Analysis of results: arrays in, arrays out."""

@@ -1,0 +1,116 @@
+"""From a rule to the objects of a schedule.
+
+`nodes` is a dict of lists: the name of a node of the schedule (``begin``, ``run``, ``turn``, ``backward``,
+``end``), and the objects that the node runs.
+"""
+
+from __future__ import annotations
+
+from neuroplast.engine import DenseSynapses, Tape
+from neuroplast.equations import APPLY, GATHER, LEARN, RATE, SUM_OF_CHANGES, WEIGHT
+
+#: Place of the weights within a step: after everything that a rule reads.
+LEARNING = 40
+#: Places within the event that ends a trial.
+GRADIENT, WEIGHTS = 0, 1
+
+
+def projection(source, target, text, rule, update, name, order):
+    """A projection with what its rule adds.
+
+    Parameters
+    ----------
+    source, target : Population
+    text : str
+        Equations besides the weight ``w`` and the rule's own.
+    rule : Rule
+    update : {"trial", "online"}
+    name : str
+    order : dict of str to int
+        Places within the step of the summed variables in `text`.
+
+    Returns
+    -------
+    DenseSynapses
+
+    Raises
+    ------
+    InputError
+        If a population lacks what the rule reads, or the rule cannot do the update.
+    """
+    rule.check_update(update)
+    rule.check(source, target)
+    text = WEIGHT + text
+    if rule.learns:
+        text += RATE + rule.synapse + (rule.recurrent if source is target else "")
+        text += SUM_OF_CHANGES if _gathers(rule, update) else ""
+    places = {key: place for key, place in {**rule.order, **order}.items() if key == "update" or key in text}
+    return DenseSynapses(source, target, text, order=places, method="euler", name=name)
+
+
+def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
+    """Add a projection's learning to the nodes.
+
+    Parameters
+    ----------
+    synapses : DenseSynapses
+        From `projection`.
+    rule : Rule
+    update : {"trial", "online"}
+    nodes : dict of str to list
+    tapes : sequence of Tape
+        Where a rule with a `gradient` finds its factors.
+    start : str, optional
+        Statements that begin a trial, instead of the rule's.
+    """
+    if not rule.learns:
+        return
+    if rule.start:
+        nodes["begin"].append(synapses.run_regularly(start or rule.start))
+    if synapses.state_updater is not None:
+        nodes["run"].append(synapses.state_updater)
+    if rule.gradient:
+        nodes["end"].append(synapses.accumulate(*rule.gradient, over=tapes, order=GRADIENT))
+        nodes["end"].append(synapses.run_regularly(LEARN, order=WEIGHTS))
+    elif _gathers(rule, update):
+        nodes["run"].append(synapses.run_regularly(GATHER, order=LEARNING))
+        nodes["end"].append(synapses.run_regularly(APPLY, order=WEIGHTS))
+    else:
+        nodes["run"].append(synapses.run_regularly(LEARN, order=LEARNING))
+
+
+def backward(recurrent, rule, steps, nodes, *, order):
+    """Add the phase that runs the recorded trial backward; nothing for rules without one.
+
+    Parameters
+    ----------
+    recurrent : DenseSynapses
+        Of the population whose variables the rule records and whose adjoint it integrates.
+    rule : Rule
+    steps : int
+        The most steps that a trial may have.
+    nodes : dict of str to list
+    order : int
+        Place of the rule's backward statements within the step.
+
+    Returns
+    -------
+    list of Tape
+        What was recorded forward, and what the backward phase adds; empty for rules without one.
+    """
+    if rule.online:
+        return []
+    units = recurrent.target
+    forward, adjoint = (
+        Tape(units, rule.tape[phase], steps, name=f"{units.name}_{phase}") for phase in ("run", "backward")
+    )
+    nodes["run"].append(forward.store())
+    nodes["turn"].append(units.run_regularly(rule.turn))
+    statements = units.run_regularly(rule.backward, when="groups", order=order)
+    sums = [summed for name, summed in recurrent.summed_updaters.items() if name in rule.recurrent]
+    nodes["backward"] += [forward.load(), *sums, statements, adjoint.store()]
+    return [forward, adjoint]
+
+
+def _gathers(rule, update):
+    return update == "trial" and rule.gradient is None

@@ -1,0 +1,156 @@
+"""`Model`: what a model's ``build()`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neuroplast.errors import InputError
+from neuroplast.labels import Recorded, label
+from neuroplast.nets import Job
+from neuroplast.traces import Traces
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its schedule, ready to run; one compiled simulation serves any number of nets.
+
+    Attributes
+    ----------
+    simulation : Simulation
+    groups : dict
+        Populations, projections and tapes by name.
+    recorded : tuple of Recorded
+        How what the monitors record appears in the results.
+    parameters, task
+        What the model was built with. A net may be given others, within `fixed` and the task's size.
+    fixed : tuple of str
+        Attributes of the parameters that are part of the compiled program.
+    values : callable
+        ``values(parameters, task, seed)`` gives initial values, ``object.variable`` to array.
+    phases : tuple of str
+        Phases that last for a trial.
+    seed : int
+        Seed of the initial values and the noise where none is given.
+    """
+
+    simulation: Any = field(repr=False)
+    groups: Mapping[str, Any] = field(repr=False)
+    recorded: Sequence[Recorded] = field(repr=False)
+    parameters: Any
+    task: Any
+    fixed: tuple[str, ...]
+    values: Callable[..., dict[str, np.ndarray]] = field(repr=False)
+    phases: tuple[str, ...]
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, values in self.initial().items():
+            group, variable = name.split(".")
+            self.groups[group].variables[variable].set_value(values)
+
+    def initial(self, seed: int | None = None, *, parameters=None, task=None) -> dict[str, np.ndarray]:
+        """Initial values of a net: the ``state`` of `Simulation.run`.
+
+        Parameters
+        ----------
+        seed : int, optional
+        parameters, task : optional
+            This net's, if they are not the model's own.
+
+        Returns
+        -------
+        dict of str to array
+            ``object.variable`` to values.
+
+        Raises
+        ------
+        InputError
+            If the compiled model cannot take the parameters or the task.
+        """
+        parameters, task = self._accepted(parameters, task)
+        values = self.values(parameters, task, self.seed if seed is None else seed)
+        known = {name: array for name, array in values.items() if self._variable(name) is not None}
+        return {name: self._filled(name, array) for name, array in known.items()}
+
+    def counts(self, trials: int, *, task=None) -> dict[str, int]:
+        """Counts of the schedule for a number of trials of a task."""
+        return {"trial": trials} | dict.fromkeys(self.phases, (task or self.task).samples - 1)
+
+    def run(self, trials: int, seed: int | None = None, *, parameters=None, task=None, state=None) -> Traces:
+        """Run a net from its initial values to the end, in memory.
+
+        Parameters
+        ----------
+        trials : int
+        seed : int, optional
+        parameters, task : optional
+            As for `initial`.
+        state : dict of str to array, optional
+            Values that differ from `initial`.
+
+        Returns
+        -------
+        Traces
+
+        Raises
+        ------
+        InputError
+            See `initial`.
+        DivergedError
+            If a variable leaves the finite numbers.
+        """
+        seed = self.seed if seed is None else seed
+        begin = self.initial(seed, parameters=parameters, task=task) | dict(state or {})
+        out = self.simulation.run(begin, seed=seed, counts=self.counts(trials, task=task))
+        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}
+        return Traces(label(arrays, self.recorded), {"model": self.simulation.name, "seed": seed})
+
+    def job(self, name: str, coords, trials: int, seed: int | None = None, *, parameters=None, task=None) -> Job:
+        """A net to be trained among others, see `neuroplast.nets.train_many`.
+
+        Parameters
+        ----------
+        name : str
+            Of its folder.
+        coords : dict
+            Its place among the nets, such as ``{"rule": "rflo", "net": 3}``.
+        trials, seed, parameters, task
+            As for `run`.
+        """
+        seed = self.seed if seed is None else seed
+        state = self.initial(seed, parameters=parameters, task=task)
+        counts = self.counts(trials, task=task)
+        return Job(name, self.simulation, coords, seed, state, counts, self.recorded)
+
+    def _accepted(self, parameters, task):
+        parameters, task = parameters or self.parameters, task or self.task
+        for name in self.fixed:
+            ours, given = getattr(self.parameters, name), getattr(parameters, name)
+            if ours != given:
+                raise InputError(
+                    f"{name} is part of the compiled model '{self.simulation.name}', which has {ours}. Got {given}; "
+                    "build a model of its own for it."
+                )
+        size, wanted = [(t.samples, t.outputs, t.inputs) for t in (self.task, task)]
+        if size[1:] != wanted[1:] or size[0] < wanted[0]:
+            raise InputError(
+                f"The compiled model '{self.simulation.name}' takes tasks of up to {size[0]} samples with {size[1]} "
+                f"outputs and {size[2]} inputs. Got {wanted[0]}, {wanted[1]} and {wanted[2]}; build a model with the "
+                "longest task, and one for each number of channels."
+            )
+        return parameters, task
+
+    def _variable(self, name):
+        """The variable, or None: a frozen projection has no learning rate, say."""
+        group, variable = name.split(".")
+        return self.groups[group].variables.get(variable) if group in self.groups else None
+
+    def _filled(self, name, values):
+        """Values as a flat array; a shorter task leaves the last rows of a tape empty."""
+        values = np.asarray(values, dtype=float).ravel()
+        rest = int(self._variable(name).size) - values.size
+        return np.pad(values, (0, rest)) if values.size > 1 and rest > 0 else values

@@ -1,0 +1,115 @@
+"""`Rule`: a learning rule as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from neuroplast.errors import InputError
+
+SIDES = {"pre": "presynaptic", "post": "postsynaptic"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a learning rule adds to a model: its text, what the text reads, where in a trial it acts.
+
+    A model applies a rule to any projection; swapping the rule is passing another one to ``build()``.
+
+    Attributes
+    ----------
+    name : str
+    synapse : str
+        Equations of every projection that learns. They define ``change``, dimensionless, the direction in which the
+        weight ``w`` moves; ``eta``, the learning rate, is the model's.
+    recurrent : str
+        Further equations of a projection from a population onto itself.
+    neuron : str
+        Equations of the postsynaptic population.
+    needs : dict of str to str
+        Variables of the pre- and postsynaptic populations that the equations read, such as ``"slope_post"``, each with
+        a line that would define it.
+    order : dict of str to int
+        Place within the step of what `synapse` and `recurrent` define: ``"update"`` for their ODEs, or the name of a
+        summed variable. The weights come after all of them.
+    start : str
+        Statements of the synapses that begin a trial.
+    phases : tuple of str
+        ``("run",)`` for a rule that acts while the trial goes on, ``("run", "backward")`` for one that needs the whole
+        trial, run through backward.
+    tape : dict of str to tuple of str
+        Phase, and the variables of the postsynaptic population that it records.
+    turn, backward : str
+        Statements of the postsynaptic population: once before the backward phase, and in each of its steps.
+    gradient : tuple of (str, str), optional
+        Synaptic variable, and the product of a pre- and a postsynaptic variable that is summed over the trial into it.
+    feedback : {"random", "symmetric", ""}
+        Weights that bring the error to the units: fixed random ones, the readout's own, or none.
+    records : tuple of str
+        Synaptic variables that are worth recording.
+    reference : str
+        Paper and equations.
+    """
+
+    name: str
+    synapse: str = ""
+    recurrent: str = ""
+    neuron: str = ""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    order: Mapping[str, int] = field(default_factory=dict)
+    start: str = ""
+    phases: tuple[str, ...] = ("run",)
+    tape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    turn: str = ""
+    backward: str = ""
+    gradient: tuple[str, str] | None = None
+    feedback: str = ""
+    records: tuple[str, ...] = ()
+    reference: str = ""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it changes weights at all."""
+        return bool(self.synapse)
+
+    @property
+    def online(self) -> bool:
+        """Whether the weights can change while the trial goes on."""
+        return self.phases == ("run",)
+
+    def check(self, source, target) -> None:
+        """Refuse populations that lack what the rule reads.
+
+        Parameters
+        ----------
+        source, target : Population
+            The pre- and postsynaptic neurons.
+
+        Raises
+        ------
+        InputError
+            Naming the variable, the population, what that defines, and a line to add.
+        """
+        for name, line in self.needs.items():
+            variable, _, side = name.rpartition("_")
+            group = {"pre": source, "post": target}[side]
+            if variable not in group.variables:
+                defined = ", ".join(sorted(group.equations.names))
+                raise InputError(
+                    f"Rule '{self.name}' reads {variable} of the {SIDES[side]} neurons, which '{group.name}' does not "
+                    f"define; it defines {defined}. Add a line to its equations, such as:\n    {line}"
+                )
+
+    def check_update(self, update: str) -> None:
+        """Refuse a time of updating that is unknown or that the rule cannot do.
+
+        Raises
+        ------
+        InputError
+        """
+        if update not in ("trial", "online"):
+            raise InputError(f"update should be 'trial' or 'online'. Got {update!r}.")
+        if update == "online" and self.learns and not self.online:
+            raise InputError(
+                f"Rule '{self.name}' needs the whole trial before a weight can change. Choose update='trial'."
+            )

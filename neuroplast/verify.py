@@ -1,0 +1,173 @@
+"""Our models against reference vectors: runs of the authors' own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from neuroplast.errors import InputError
+
+TOLERANCE = 1e-9
+#: Rounding of the initial weights, and the difference at which it has grown too far for two programs to be compared.
+EPSILON = np.finfo(float).eps
+GROWN = TOLERANCE / 100
+
+
+def verify_file(path, target: str | None = None):
+    """Run a model from the initial values in a file and compare with the results in it.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A ``.npz`` of reference vectors; the system is the first part of its name, as in ``rflo_small.npz``.
+    target : {"cpp", "numpy"}, optional
+        Where our model runs; by default cpp if there is a compiler.
+
+    Returns
+    -------
+    deviation : float
+        Largest absolute deviation.
+    tolerance : float
+    passed : bool
+    detail : str
+        What was compared.
+
+    Raises
+    ------
+    InputError
+        For a system that is not known, or a file that is not laid out as a reference file.
+    """
+    from neuroplast.engine import have_compiler
+
+    path = Path(path)
+    system = path.name.partition("_")[0]
+    if system not in SYSTEMS:
+        raise InputError(
+            f"{path.name}: the first part of the name should be a system that can be verified: "
+            f"{', '.join(SYSTEMS)}. Got {system!r}."
+        )
+    target = target or ("cpp" if have_compiler() else "numpy")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            vectors = {name: file[name] for name in file.files}
+        deviations, detail = SYSTEMS[system](vectors, target)
+    except (KeyError, OSError, ValueError) as err:
+        if isinstance(err, InputError):
+            raise
+        raise InputError(f"{path}: is no file of reference vectors for {system} ({err}).") from err
+    worst = max(deviations, key=deviations.get)
+    deviation = deviations[worst]
+    passed = all(value <= TOLERANCE for value in deviations.values())
+    return deviation, TOLERANCE, passed, f"{detail}; largest in {worst}"
+
+
+def _rflo(vectors, target):
+    return (_rflo_notebook if "compare_trials" in vectors else _rflo_small)(vectors, target)
+
+
+def _rflo_small(vectors, target):
+    """Every run of `rflo_small.npz` whose rule there is here, and the exact changes of one trial."""
+    from neuroplast.rules import BPTT, DELTA, FROZEN, RFLO
+
+    deviations = {}
+    runs = {
+        "rflo_batch": (RFLO, DELTA, "trial"),
+        "rflo_online": (RFLO, DELTA, "online"),
+        "bptt_batch": (BPTT, DELTA, "trial"),
+        "None_batch": (FROZEN, FROZEN, "trial"),
+    }
+    for name, (rule, readout_rule, update) in runs.items():
+        found = _run_rflo(vectors, rule, readout_rule, update, int(vectors["K"]), target, vectors["eta_in_rec_out"])
+        for key, values in found.items():
+            deviations[f"{name}_{key}"] = _deviation(values, vectors[f"{name}_{key}"])
+    for name, rule in {"WoutT_nonlocal": BPTT, "B_local": RFLO}.items():
+        found = _run_rflo(vectors, rule, DELTA, "trial", 1, target, (1.0, 1.0, 1.0), exact=True)
+        for key in ("in", "rec", "out"):
+            change = found[f"w_{key}"][0] - vectors[f"w_{key}0"]
+            deviations[f"exact_{name}_{key}"] = _deviation(change, vectors[f"exact_{name}_dw_{key}"])
+    detail = f"{', '.join(runs)} and exact gradients (rtrl_* are the tests' oracle's)"
+    return deviations, detail
+
+
+def _run_rflo(vectors, rule, readout_rule, update, trials, target, eta, exact=False):
+    """u, h, y (trials, T, .) with first samples, and the weights after each trial, as the authors lay them out."""
+    from brian2 import ms
+
+    from neuroplast.models import rflo
+    from neuroplast.tasks import Task
+
+    steps, N = len(vectors["x"]), len(vectors["h0"])
+    eta_in, eta_rec, eta_out = map(float, eta)
+    parameters = rflo.Parameters(
+        N=N, tau=float(vectors["tau"]) * ms, eta_in=eta_in, eta_rec=eta_rec, eta_out=eta_out,
+        q_lag=int(not exact), notebook_compat=not exact,
+    )  # fmt: skip
+    drive = vectors["x"] if vectors["x"].any() else None
+    model = rflo.build(
+        parameters, Task(vectors["y_target"], drive), rule, readout_rule=readout_rule, update=update,
+        record=("y", "h", "u", "weights"), target=target,
+    )  # fmt: skip
+    weights = dict(w_rec=vectors["w_rec0"], w_out=vectors["w_out0"], b=vectors["B"])
+    weights |= {} if drive is None else {"w_in": vectors["w_in0"]}
+    state = {**rflo.weights_to_state(**weights), "units.h0": vectors["h0"]}
+    found = model.run(trials, state=state).dataset
+    first = {"u": np.zeros(N), "h": vectors["h0"], "y": np.zeros(vectors["y_target"].shape[1])}
+    results = {}
+    for name, value in first.items():
+        values = found[name].values.reshape(trials, steps - 1, -1)
+        results[name] = np.concatenate([np.broadcast_to(value, (trials, 1, len(value))), values], axis=1)
+    for name, ours in {"w_in": "w_afferent", "w_rec": "w_recurrent", "w_out": "w_readout"}.items():
+        if ours in found:
+            results[name] = np.swapaxes(found[ours].values, 1, 2)
+    return results
+
+
+def _rflo_notebook(vectors, target):
+    """Loss and alignment of each trial of the notebook's example, as far as rounding lets two programs agree."""
+    from brian2 import ms
+
+    from neuroplast.models import rflo
+    from neuroplast.rules import BPTT, RFLO
+    from neuroplast.tasks import Task
+
+    trials, (_, eta_rec, eta_out) = int(vectors["compare_trials"]), map(float, vectors["eta_in_rec_out"])
+    rule = {"rflo": RFLO, "bptt": BPTT}[str(vectors["rule"])]
+    parameters = rflo.Parameters(
+        N=len(vectors["h0"]), tau=float(vectors["tau"]) * ms, eta_rec=eta_rec, eta_out=eta_out, notebook_compat=True
+    )
+    update = "online" if vectors["online"] else "trial"
+    model = rflo.build(parameters, Task(vectors["y_target"]), rule, update=update, target=target)
+
+    def run(scale):
+        weights = rflo.weights_to_state(w_rec=vectors["w_rec0"] * scale, w_out=vectors["w_out0"], b=vectors["B"])
+        found = model.run(trials, state={**weights, "units.h0": vectors["h0"]}).dataset
+        return {"loss": found.loss.values, "align": found.alignment.values}
+
+    ours = run(1.0)
+    rng = np.random.default_rng(0)
+    nudged = [run(1 + EPSILON * rng.standard_normal(vectors["w_rec0"].shape)) for _ in range(3)]
+    last = min(_agreement(ours[name], other[name]) for other in nudged for name in ours)
+    deviations = {name: _deviation(values[:last], vectors[name][:last]) for name, values in ours.items()}
+    detail = f"loss and alignment of trials 1 to {last}"
+    if last < trials:
+        detail += f" of {trials}: then our own runs part, too, from weights that differ by rounding alone"
+    return deviations, detail
+
+
+def _agreement(one, other):
+    """Number of trials for which two runs are the same but for rounding that has not grown."""
+    apart = np.flatnonzero(np.abs(one - other) > GROWN)
+    return int(apart[0]) if len(apart) else len(one)
+
+
+def _deviation(found, expected):
+    found, expected = np.asarray(found), np.asarray(expected)
+    if found.shape != expected.shape:
+        raise InputError(f"a result has shape {found.shape} where the file has {expected.shape}.")
+    difference = np.abs(found - expected)
+    return float(difference.max()) if np.isfinite(difference).all() else float("inf")
+
+
+#: Name of a system -> deviations of everything compared, and what that was.
+SYSTEMS = {"rflo": _rflo}
