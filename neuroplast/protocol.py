@@ -148,11 +148,9 @@ def equations(sim) -> dict[str, str]:
         for item in leaf.objects:
             group = getattr(item, "group", item)
             if hasattr(group, "equations"):
-                # Brian2 rewrites subexpressions that are constant over dt, and takes out what is summed.
-                text = getattr(group, "user_equations", group.equations)
-                sums = getattr(group, "summed_updaters", {})
+                sums = getattr(group, "summed_updaters", {})  # Brian2 takes them out of the equations
                 lines = [f"{name} = {updater.expression} (summed)" for name, updater in sums.items()]
-                found[group.name] = "\n".join([str(text), *lines])
+                found[group.name] = "\n".join([str(group.equations), *lines])
             for part in (item, *getattr(item, "contained_objects", ())):
                 if type(part).__name__ == "CodeRunner":
                     found[part.name] = part.abstract_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from copy import copy
 
 from brian2.codegen.statements import Statement
 from brian2.core.functions import Function
@@ -49,6 +50,7 @@ class Hoister(ast.NodeTransformer):
                 continue
             if statement.used_boolean_variables is None or not len(statement.used_boolean_variables):
                 tree = self.visit(ast.parse(statement.expr, mode="eval").body)
+                statement = copy(statement)  # Brian2 keeps the original for the next code that is the same
                 statement.expr = NodeRenderer().render_node(tree)
             if statement.op == ":=" or statement.var not in self.variables:
                 self._local.add(statement.var)
