@@ -14,6 +14,7 @@ from neuroplast.engine.build import build
 from neuroplast.engine.fusing import fused_runner, plan
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Phase
+from neuroplast.engine.scratch import scratch_folder
 from neuroplast.errors import DivergedError, InputError
 
 _BLAS_TEMPLATES = ("dense_product", "dense_accumulate")
@@ -44,7 +45,7 @@ class CppBackend:
         program = cpp_schedule.Program(device, simulation.schedule, calls, monitors, changing, watched)
         flat = [op for ops in operations.values() for op in ops]
         blas = any(op.blas if isinstance(op, NativeOperation) else op.template in _BLAS_TEMPLATES for op in flat)
-        self._folder = tempfile.TemporaryDirectory(prefix="neuroplast-")
+        self._folder = scratch_folder()
         self.project = Path(self._folder.name)
         device.write_sources(self.project, cpp_schedule.generate(program), blas)
         self.binary, self.cached = build(device, self.project, cpp_schedule.buffer_declarations(program))
@@ -82,7 +83,8 @@ class CppBackend:
             for name, dataset in data.items():
                 for part, place in self._files(dataset).items():
                     command += ["--data", f"{name}.{part}={place}"]
-            done = subprocess.run(command, cwd=self.project, capture_output=True, text=True)
+            # A process group of its own: Ctrl-C ends it through us, between two stretches, not in the middle of one.
+            done = subprocess.run(command, cwd=self.project, capture_output=True, text=True, process_group=0)
             if done.returncode == 3:
                 self._diverged(folder / "out", state, start, stop, seed, counts, data, watch)
             if done.returncode:
