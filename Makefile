@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO_ARGS ?= rflo_periodic --quick
+DEMO_ARGS ?= rflo_periodic --quick --resume
 
 .PHONY: demo test lint docs
 .DELETE_ON_ERROR:

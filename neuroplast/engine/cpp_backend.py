@@ -83,7 +83,7 @@ class CppBackend:
             for name, dataset in data.items():
                 for part, place in self._files(dataset).items():
                     command += ["--data", f"{name}.{part}={place}"]
-            # A process group of its own: Ctrl-C ends it through us, between two stretches, not in the middle of one.
+            # A process group of its own: Ctrl-C reaches us alone, and the training decides when to stop.
             done = subprocess.run(command, cwd=self.project, capture_output=True, text=True, process_group=0)
             if done.returncode == 3:
                 self._diverged(folder / "out", state, start, stop, seed, counts, data, watch)
