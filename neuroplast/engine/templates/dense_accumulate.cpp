@@ -12,9 +12,9 @@
         {{ _factors.load(term, 'post') }}
         {% if term.syn or (masked and _keep) %}
         {{ _factors.load(term, 'syn') }}
-        static std::vector<{{real}}> _product({{n_pre * n_post}});
+        alignas(64) static {{real}} _product[{{n_pre * n_post}}];
         neuroplast::gemm(false, true, {{n_pre}}, {{n_post}}, {{batch}},
-            ({{real}})1, _pre, {{batch}}, _post, {{batch}}, ({{real}})0, _product.data(), {{n_post}});
+            ({{real}})1, _pre, {{batch}}, _post, {{batch}}, ({{real}})0, _product, {{n_post}});
         for (size_t _idx = 0; _idx < {{n_pre * n_post}}; _idx++)
             _out[_idx] {{'+=' if _keep else '='}} {% if term.syn %}_syn[_idx]*{% endif %}_product[_idx];
         {% else %}

@@ -6,8 +6,8 @@
 {% if _factor and _factor[0] == 'variable' %}
 const {{real}}* const _{{kind}} = {{get_array_name(variables[_factor[1]])}} + {{_start}};
 {% elif _factor %}
-static std::vector<{{real}}> _{{kind}}_values({{_size}});
-{{real}}* const _{{kind}} = _{{kind}}_values.data();
+alignas(64) static {{real}} _{{kind}}_values[{{_size}}];
+{{real}}* const _{{kind}} = _{{kind}}_values;
 {
     const size_t _vectorisation_idx = -1;
     {{scalar_code[_factor[1]]|autoindent}}

@@ -15,9 +15,9 @@
         {{ _factors.load(term, _operand) }}
         {% if term[_other] %}
         {{ _factors.load(term, _other) }}
-        static std::vector<{{real}}> _product({{_rows * batch}});
+        alignas(64) static {{real}} _product[{{_rows * batch}}];
         neuroplast::gemm({{'true' if onto == 'post' else 'false'}}, false, {{_rows}}, {{batch}}, {{n_pre if onto == 'post' else n_post}},
-            ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}})0, _product.data(), {{batch}});
+            ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}})0, _product, {{batch}});
         for (int _e = 0; _e < {{_rows * batch}}; _e++)
             _out[_e] {{'=' if loop.first else '+='}} _{{_other}}[_e]*_product[_e];
         {% else %}

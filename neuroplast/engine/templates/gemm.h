@@ -81,6 +81,7 @@ inline int64_t panel_size(int64_t length, int64_t work)
 // stored transposed. With beta == 0, C is not read. The panels follow from m, n and k alone and each is one call on
 // one thread: the same bytes on any number of threads.
 template <class T>
+__attribute__((noinline))  // once for all operations: inlined into each, it is what compiling them takes longest for
 inline void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* A, int64_t lda, const T* B,
                  int64_t ldb, T beta, T* C, int64_t ldc)
 {
