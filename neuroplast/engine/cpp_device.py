@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from brian2 import prefs
+from brian2 import Synapses, prefs
 from brian2.core.variables import Constant, DynamicArrayVariable
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.units.fundamentalunits import Quantity
@@ -42,7 +42,7 @@ class CppDevice(CPPStandaloneDevice):
         """Our code object, whatever was asked for."""
         return codeobj_class if codeobj_class is not None else DenseCodeObject
 
-    def code_object(self, owner, name, abstract_code, variables, *args, **kwds):
+    def code_object(self, owner, name, abstract_code, variables, template_name, *args, **kwds):
         """A code object with a name that is unique within this simulation (see `Device.code_object`)."""
         base = name.rstrip("*")
         name, number = base, 0
@@ -55,7 +55,9 @@ class CppDevice(CPPStandaloneDevice):
                     variable = Constant(variable.name, variable.value, variable.dim, owner=variable.owner)
                     variable.dtype = np.dtype(np.float32)
                     variables[key] = variable
-        return super().code_object(owner, name, abstract_code, variables, *args, **kwds)
+        if template_name == "stateupdate" and not isinstance(owner, Synapses):
+            template_name = "neuron_update"
+        return super().code_object(owner, name, abstract_code, variables, template_name, *args, **kwds)
 
     # -- values ----------------------------------------------------------------------------------------------
 
