@@ -136,6 +136,7 @@ class DenseCodeGenerator(CPPCodeGenerator):
         blocks = {side: getattr(parts, side) for side in ("pre", "post", "inner")}
         accesses = {side: self.arrays_helper(block) for side, block in blocks.items()}
         sc_read, sc_write, sc_indices, sc_cond = self.arrays_helper(scalar)
+        scalar_lines = self.translate_to_statements(scalar, sc_cond)  # first: it numbers the random numbers
         for read, write, _, _ in accesses.values():
             # What is shared is loaded once, before the loops.
             shared = {n for n in read if self.variables[n].scalar and n not in write}
@@ -158,7 +159,7 @@ class DenseCodeGenerator(CPPCodeGenerator):
             kwds[f"{side}_buffers"] = [(types[name], f"_{side}_{name}") for name in names]
         lines = self.translate_to_read_arrays(sc_read, sc_write, sc_indices)
         lines += self.translate_to_declarations(sc_read, sc_write, sc_indices)
-        lines += self.translate_to_statements(scalar, sc_cond)
+        lines += scalar_lines
         lines += self.translate_to_write_arrays(sc_write)
 
         def text(block):

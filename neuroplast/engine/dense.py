@@ -210,12 +210,14 @@ class DenseSynapses(Synapses):
         foreign = sorted(n for n in written_names(runner.abstract_code) if self.variables.indices[n] in _NEURON_INDICES)
         if not foreign:
             self._lower_update(runner)
+        elif self.batch == 1 and self.mask is None:
+            runner.template = "synapse_by_synapse"
         elif self.batch > 1:
             raise InputError(
                 f"DenseSynapses '{self.name}': '{runner.abstract_code.strip()}' writes {', '.join(foreign)}, which has "
                 f"{self.batch} copies. Use a (summed) variable."
             )
-        elif self.mask is not None:
+        else:
             raise InputError(
                 f"DenseSynapses '{self.name}': '{runner.abstract_code.strip()}' writes {', '.join(foreign)} through a "
                 "mask. Use a (summed) variable."

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 from brian2.codegen.generators.numpy_generator import NumpyCodeGenerator
 from brian2.codegen.runtime.numpy_rt.numpy_rt import NumpyCodeObject
-from brian2.core.functions import DEFAULT_FUNCTIONS
+from brian2.core.functions import DEFAULT_FUNCTIONS, Function
 from brian2.devices.device import RuntimeDevice
+from brian2.utils.stringtools import get_identifiers
 
 from neuroplast.engine import philox
 from neuroplast.engine.counters import Counters
@@ -17,6 +18,21 @@ from neuroplast.engine.cpp_codegen import operation_name, stream_key
 
 _ARRAY = SimpleNamespace(scalar=False)  # what a name that a block defines itself counts as
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
+
+
+#: Index of the random numbers of shared variables, as text: what ``(uint32_t)-1`` is in the C++ templates.
+SHARED_INDEX = "4294967295"
+
+
+def _order_is_free(statements, variables, indices):
+    """Whether neurons' variables are only added to and not read, under this or another name, and nothing is drawn."""
+    neural = [s for s in statements if s.var in variables and indices[s.var] != "_idx"]
+    read = [variables[n] for s in statements for n in get_identifiers(s.expr) if n in variables]
+    return (
+        all(s.op in ("+=", "-=") for s in neural)
+        and not any(variables[s.var] is other for s in neural for other in read)
+        and all(other.stateless for other in read if isinstance(other, Function))
+    )
 
 
 class DenseNumpyGenerator(NumpyCodeGenerator):
@@ -27,13 +43,14 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
         self.dense = self.template_name.startswith("dense_")
         self.operation = operation_name(self.name)
         self.call_number = 0
+        self.index = "_vectorisation_idx"
 
     def translate_statement(self, statement):
         """A statement in Python, each call of a random number with a stream of its own."""
 
         def keyed(match):
             self.call_number += 1
-            return f"{match[1]}(_vectorisation_idx, {stream_key(self.operation, self.call_number)})"
+            return f"{match[1]}({self.index}, {stream_key(self.operation, self.call_number)})"
 
         line = re.sub(r"\b(randn?)\(_vectorisation_idx\)", keyed, super().translate_statement(statement))
         # In place, numpy would write through to what a name was copied from (a = b; b += c), and could not broadcast.
@@ -44,6 +61,7 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
 
     def translate_one_statement_sequence(self, statements, scalar=False):
         """Lines of one block; dense blocks read whole matrices and never scatter."""
+        self.index = SHARED_INDEX if scalar else "_vectorisation_idx"
         if not self.dense or scalar:
             return super().translate_one_statement_sequence(statements, scalar)
         read, write, indices, _ = self.arrays_helper(statements)
@@ -56,6 +74,12 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
             else:
                 lines.append(f"{view}[...] = {name}")
         return lines
+
+    def vectorise_code(self, statements, variables, variable_indices, index="_idx"):
+        """Lines of statements that write neurons' variables: all synapses at once only if their order is free."""
+        if self.template_name == "synapse_by_synapse":
+            self._use_ufunc_at_vectorisation = _order_is_free(statements, variables, variable_indices)
+        return super().vectorise_code(statements, variables, variable_indices, index)
 
     def read_arrays(self, read, write, indices, variables, variable_indices):
         """Lines that bind names to arrays."""
@@ -140,7 +164,9 @@ class _Running:
     def numbers(self, kind, index, stream):
         """Random numbers of the shape of `index` (what numpy code calls ``_vectorisation_idx``)."""
         tick = int(self.device.counters.variables["tick"].get_value()[0])
-        index = np.arange(len(index)) if hasattr(index, "__len__") and not hasattr(index, "shape") else index
+        if np.isscalar(index):
+            return kind(self.seed, stream, tick, index, self.dtype)[0]
+        index = index if isinstance(index, np.ndarray) else np.arange(len(index))  # Brian2's LazyArange
         return kind(self.seed, stream, tick, index, self.dtype)
 
 

@@ -137,7 +137,7 @@ def access_of(operation):
         reads = {v for v in reads if v is not operation.target_var or operation.target_varname in named}
     elif hasattr(operation, "statement"):
         writes = {group.variables[operation.variable]}
-    elif operation.template in ("stateupdate", "dense_sweep"):
+    elif operation.template in ("stateupdate", "dense_sweep", "synapse_by_synapse"):
         names = written_names(operation.abstract_code)
         writes = {v for n in names if isinstance(v := group.variables.get(n), ArrayVariable)}
     else:  # thresholds, resets, spike monitors: whatever their templates touch
