@@ -7,7 +7,10 @@ from itertools import count
 import numpy as np
 from brian2 import Synapses
 from brian2.groups.group import CodeRunner
+from brian2.parsing.expressions import parse_expression_dimensions
+from brian2.parsing.statements import parse_statement
 from brian2.synapses.synapses import SynapticIndexing
+from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch
 from brian2.utils.stringtools import deindent, get_identifiers
 
 from neuroplast.engine.access import statement_lines, written_names
@@ -337,11 +340,13 @@ class Accumulator(CodeRunner):
         )
 
     def before_run(self, run_namespace):
-        """Check the units of the whole statement: its blocks are parts that have none of their own."""
-        from brian2.equations.unitcheck import check_units_statements
-        from brian2.utils.stringtools import get_identifiers
-
-        names = get_identifiers(self.statement)
-        variables = {**self.group.variables, **self.group.resolve_all(names, run_namespace, user_identifiers=names)}
-        check_units_statements(self.statement, variables)
+        """Check the units of the whole expression: its factors are parts that have none of their own."""
+        _, _, expression, _ = parse_statement(self.statement)
+        names = get_identifiers(expression)
+        variables = self.group.resolve_all(names, run_namespace, user_identifiers=names)
+        fail_for_dimension_mismatch(
+            self.group.variables[self.variable],
+            Quantity(1, dim=parse_expression_dimensions(expression, variables)),
+            f"'{self.variable}' and '{expression}' have different units.",
+        )
         super().before_run(run_namespace)

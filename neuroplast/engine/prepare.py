@@ -72,8 +72,8 @@ def explained(obj, error):
     text = str(root.args[0]) if isinstance(root, KeyError) and root.args else str(root)
     lines = [f"'{obj.name}': {text.strip()}"]
     code = getattr(obj, "abstract_code", "") or getattr(obj, "equations", "")
-    if isinstance(code, dict):
-        code = "\n".join(code.values())
+    if isinstance(code, dict):  # factors of products over a batch: show what the user wrote instead
+        code = getattr(obj, "statement", "") or f"{obj.target_varname} = {obj.expression}"
     group = getattr(obj, "group", None)
     code = str(getattr(group, "equations", "") or "") + "\n" + str(code) if group is not None else str(code)
     lines += [f"    {line.strip()}" for line in code.splitlines() if line.strip()]
