@@ -71,7 +71,7 @@ from neuroplast.rules import DELTA, RFLO
 UNITS = """
 h0 : 1                                      # rate at the start of a trial
 phi = tanh(u) : 1 (constant over dt)        # what the rate relaxes to
-r = h : 1 (constant over dt)                # rate that u was made of
+r : 1                                       # rate that u was made of: the old h
 I_rec : 1                                   # recurrent current, W h
 credit : 1                                  # error as it reaches the unit, B err
 tau : second (shared, constant)             # time constant
@@ -251,7 +251,8 @@ def build(
 
     nodes["reset"] += [units.run_regularly("h = h0"), outputs.run_regularly("loss = 0")]
     nodes["step"] += [
-        recurrent.summed_updaters["I_rec_post"], units.subexpression_updater, units.state_updater,
+        recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=CURRENT),
+        units.subexpression_updater, units.state_updater,
         readout.summed_updaters["y_post"], goals.load(when="groups", order=GOAL),
         outputs.subexpression_updater, outputs.state_updater,
     ]  # fmt: skip
