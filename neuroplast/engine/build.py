@@ -120,7 +120,8 @@ def build(device, project, buffers):
         part.write_text(text)
     compile_flags, link = flags(device)
     digest = hashlib.sha256()
-    for text in (path, compiler_identity(path), *compile_flags, *link):
+    version = device.blas.version if device.blas is not None else "no BLAS"
+    for text in (path, compiler_identity(path), version, *compile_flags, *link):
         digest.update(text.encode() + b"\0")
     headers = sorted(TEMPLATES.glob("*.h"))
     generated = [project / name for name in sorted(device.writer.source_files | device.writer.header_files)]

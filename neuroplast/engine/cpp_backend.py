@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -83,8 +84,11 @@ class CppBackend:
             for name, dataset in data.items():
                 for part, place in self._files(dataset).items():
                     command += ["--data", f"{name}.{part}={place}"]
-            # A process group of its own: Ctrl-C reaches us alone, and the training decides when to stop.
-            done = subprocess.run(command, cwd=self.project, capture_output=True, text=True, process_group=0)
+            # BLAS starts its threads when it is loaded; we ask for none. A process group of its own: Ctrl-C reaches us alone, and the training decides when to stop.
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+            done = subprocess.run(
+                command, cwd=self.project, env=environment, capture_output=True, text=True, process_group=0
+            )
             if done.returncode == 3:
                 self._diverged(folder / "out", state, start, stop, seed, counts, data, watch)
             if done.returncode:
