@@ -84,7 +84,8 @@ class CppBackend:
             for name, dataset in data.items():
                 for part, place in self._files(dataset).items():
                     command += ["--data", f"{name}.{part}={place}"]
-            # BLAS starts its threads when it is loaded; we ask for none. A process group of its own: Ctrl-C reaches us alone, and the training decides when to stop.
+            # BLAS starts threads when it is loaded, unless told not to. In a process group of its own Ctrl-C does not
+            # reach the program: the training decides when to stop.
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
             done = subprocess.run(
                 command, cwd=self.project, env=environment, capture_output=True, text=True, process_group=0
