@@ -92,7 +92,7 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
         array, (n_pre, n_post) = self.get_array_name(variable), self.owner.shape
         batch = self.owner.batch
         if index == "0" or variable.scalar:
-            return f"{array}[0:1]"
+            return f"{array}[0]"
         # Products over a batch work on flat factors; everything else broadcasts over pairs (and copies).
         flat = self.template_name in ("dense_product", "dense_accumulate")
         if index == "_idx":
