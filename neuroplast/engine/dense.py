@@ -132,7 +132,7 @@ class DenseSynapses(Synapses):
 
     def _lower_update(self, runner):
         runner.template = "dense_sweep"
-        runner.template_kwds = {**(runner.template_kwds or {}), "sums": [], "unroll": 1, **self.geometry()}
+        runner.template_kwds = {**(runner.template_kwds or {}), "_sums": [], "_unroll": 1, **self.geometry()}
         runner.needed_variables = [*runner.needed_variables, *self.mask_names()]
 
     def _lower_sum(self, updater):
@@ -144,19 +144,19 @@ class DenseSynapses(Synapses):
                 f"DenseSynapses '{self.name}': the sum into {updater.target_varname} reads {own[0]}, the variable that "
                 "it replaces. Sum into a variable of its own and copy it with run_regularly."
             )
-        kwds = {"onto": onto, **self.geometry()}
+        kwds = {"_onto": onto, **self.geometry()}
         blocks = None
         if self.batch > 1:
             blocks, terms = product_blocks(self, str(updater.expression.code), onto)
-            kwds["terms"] = terms
+            kwds["_terms"] = terms
         else:
-            kwds["sums"] = [self.sum_of(updater)]
-            kwds["unroll"] = UNROLL
+            kwds["_sums"] = [self.sum_of(updater)]
+            kwds["_unroll"] = UNROLL
         updater.template = "dense_product" if blocks else "dense_tiled" if self.batch > 1 else "dense_sweep"
         if blocks:
             updater.abstract_code = blocks
         updater.template_kwds = {**updater.template_kwds, **kwds}
-        plain = [f[1] for term in kwds.get("terms", []) for f in term.values() if f and f[0] == "variable"]
+        plain = [f[1] for term in kwds.get("_terms", []) for f in term.values() if f and f[0] == "variable"]
         updater.needed_variables = [updater.target_varname, *plain, *self.mask_names()]
 
     @staticmethod
@@ -176,15 +176,19 @@ class DenseSynapses(Synapses):
         return [] if self.mask is None else ["_mask"]
 
     def geometry(self):
-        """Sizes and offsets for the templates; offsets count neurons times copies."""
+        """Sizes and offsets for the templates; offsets count neurons times copies.
+
+        All names begin with an underscore: Brian2 also hands a template the user's variables by name, such as
+        ``n_pre`` for a population's ``n``.
+        """
         return {
-            "n_pre": self.shape[0],
-            "n_post": self.shape[1],
-            "batch": self.batch,
-            "pre_start": getattr(self.source, "start", 0),
-            "post_start": getattr(self.target, "start", 0),
-            "masked": self.mask is not None,
-            "alternate": self.shape[0] * self.shape[1] > ALTERNATE,
+            "_n_pre": self.shape[0],
+            "_n_post": self.shape[1],
+            "_batch": self.batch,
+            "_pre_start": getattr(self.source, "start", 0),
+            "_post_start": getattr(self.target, "start", 0),
+            "_masked": self.mask is not None,
+            "_alternate": self.shape[0] * self.shape[1] > ALTERNATE,
         }
 
     # -- operations the user adds ----------------------------------------------------------------------------
@@ -275,7 +279,7 @@ class DenseSynapses(Synapses):
         check = f"{variable} {op} {expression}"
         runner = Accumulator(self, check, blocks, variable, when=when, order=order, name=name)
         runner.template = "dense_accumulate" if blocks else "dense_tiled"
-        kwds = {"terms": terms, "variable": variable, "add": add, "onto": "synapse"}
+        kwds = {"_terms": terms, "_variable": variable, "_add": add, "_onto": "synapse"}
         runner.template_kwds = {**kwds, **self.geometry()}
         if not blocks:
             runner.abstract_code = f"_synaptic_var = {expression}"

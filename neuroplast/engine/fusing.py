@@ -154,7 +154,7 @@ def fused_runner(synapses, parts, sums, number):
         code += f"\n_synaptic_sum_{n} = {updater.expression}"
         entries.append(synapses.sum_of(updater, value=f"_synaptic_sum_{n}", buffer=f"{name}_sum_{n}"))
     runner = CodeRunner(synapses, "dense_sweep", code=code, name=name, check_units=False)
-    runner.template_kwds = {"sums": entries, "unroll": UNROLL if entries else 1, **synapses.geometry()}
+    runner.template_kwds = {"_sums": entries, "_unroll": UNROLL if entries else 1, **synapses.geometry()}
     runner.needed_variables = synapses.mask_names()
     runner.buffers = [
         (e["buffer"], u, synapses.shape[0 if u.onto == "pre" else 1]) for e, u in zip(entries, sums, strict=True)

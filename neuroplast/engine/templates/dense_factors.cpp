@@ -1,8 +1,8 @@
 {# Factors of a product: `load` defines the pointer _pre, _syn or _post to the matrix of one factor. #}
 {% macro load(term, kind) %}
 {% set _factor = term[kind] %}
-{% set _size = {'pre': n_pre*batch, 'post': n_post*batch, 'syn': n_pre*n_post}[kind] %}
-{% set _start = {'pre': pre_start, 'post': post_start, 'syn': 0}[kind] %}
+{% set _size = {'pre': _n_pre*_batch, 'post': _n_post*_batch, 'syn': _n_pre*_n_post}[kind] %}
+{% set _start = {'pre': _pre_start, 'post': _post_start, 'syn': 0}[kind] %}
 {% if _factor and _factor[0] == 'variable' %}
 const {{real}}* const _{{kind}} = {{get_array_name(variables[_factor[1]])}} + {{_start}};
 {% elif _factor %}
@@ -23,7 +23,7 @@ alignas(64) static {{real}} _{{kind}}_values[{{_size}}];
         {% endif %}
         const size_t _vectorisation_idx = _element;
         {{vector_code[_factor[1]]|autoindent}}
-        _{{kind}}[_element] = {% if kind == 'syn' and masked %}!{{get_array_name(owner.variables['_mask'])}}[_idx] ? 0 : {% endif %}_{{_factor[1]}};
+        _{{kind}}[_element] = {% if kind == 'syn' and _masked %}!{{get_array_name(owner.variables['_mask'])}}[_idx] ? 0 : {% endif %}_{{_factor[1]}};
     }
 }
 {% endif %}

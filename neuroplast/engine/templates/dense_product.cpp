@@ -1,28 +1,28 @@
-{# A (summed) variable of a batch as matrix products. terms: list of {pre, syn, post}, each None, ('variable', name) or
-   ('block', key); matrices are (neurons x batch) and (n_pre x n_post), row-major. onto: 'pre' or 'post'. #}
+{# A (summed) variable of a batch as matrix products. _terms: list of {pre, syn, post}, each None, ('variable', name) or
+   ('block', key); matrices are (neurons x batch) and (n_pre x n_post), row-major. _onto: 'pre' or 'post'. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'dense_factors.cpp' as _factors with context %}
 
 {% block maincode %}
     {{real}}* const _out = {{get_array_name(_target_var)}} + {{_target_start}};
-    {% set _rows = n_post if onto == 'post' else n_pre %}
-    {% set _other = 'post' if onto == 'post' else 'pre' %}
-    {% set _operand = 'pre' if onto == 'post' else 'post' %}
-    {% for term in terms %}
+    {% set _rows = _n_post if _onto == 'post' else _n_pre %}
+    {% set _other = 'post' if _onto == 'post' else 'pre' %}
+    {% set _operand = 'pre' if _onto == 'post' else 'post' %}
+    {% for term in _terms %}
     {
         {{ _factors.load(term, 'syn') }}
         {{ _factors.load(term, _operand) }}
         {% if term[_other] %}
         {{ _factors.load(term, _other) }}
-        alignas(64) static {{real}} _product[{{_rows * batch}}];
-        neuroplast::gemm({{'true' if onto == 'post' else 'false'}}, false, {{_rows}}, {{batch}}, {{n_pre if onto == 'post' else n_post}},
-            ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}})0, _product, {{batch}});
-        for (int _e = 0; _e < {{_rows * batch}}; _e++)
+        alignas(64) static {{real}} _product[{{_rows * _batch}}];
+        neuroplast::gemm({{'true' if _onto == 'post' else 'false'}}, false, {{_rows}}, {{_batch}}, {{_n_pre if _onto == 'post' else _n_post}},
+            ({{real}})1, _syn, {{_n_post}}, _{{_operand}}, {{_batch}}, ({{real}})0, _product, {{_batch}});
+        for (int _e = 0; _e < {{_rows * _batch}}; _e++)
             _out[_e] {{'=' if loop.first else '+='}} _{{_other}}[_e]*_product[_e];
         {% else %}
-        neuroplast::gemm({{'true' if onto == 'post' else 'false'}}, false, {{_rows}}, {{batch}}, {{n_pre if onto == 'post' else n_post}},
-            ({{real}})1, _syn, {{n_post}}, _{{_operand}}, {{batch}}, ({{real}}){{0 if loop.first else 1}}, _out, {{batch}});
+        neuroplast::gemm({{'true' if _onto == 'post' else 'false'}}, false, {{_rows}}, {{_batch}}, {{_n_pre if _onto == 'post' else _n_post}},
+            ({{real}})1, _syn, {{_n_post}}, _{{_operand}}, {{_batch}}, ({{real}}){{0 if loop.first else 1}}, _out, {{_batch}});
         {% endif %}
     }
     {% endfor %}
