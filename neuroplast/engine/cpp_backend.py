@@ -132,15 +132,15 @@ class CppBackend:
         name, *numbers = (folder / "diverged").read_text().split()
         index, position, epoch, trial, k, tick = map(int, numbers)
         partial = self._result(folder, position)
-        raise diverged(
-            name, index, {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}, partial
-        )
+        where = {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}
+        raise diverged(self.simulation.schedule.leaf(position - 1, counts), name, index, where, partial)
 
 
-def diverged(name, index, where, partial):
+def diverged(leaf, name, index, where, partial):
     """The error that says which variable left the finite numbers, where and when."""
+    place = f"in step k = {where['k']} of phase" if isinstance(leaf, Phase) else "in event"
     return DivergedError(
-        f"{name}[{index}] is no longer finite at trial {where['trial']}, step k = {where['k']} "
-        f"(epoch {where['epoch']}, tick {where['tick']}). Try a smaller learning rate or a smaller dt.",
+        f"{name}[{index}] is no longer finite {place} '{leaf.name}', trial {where['trial']} (epoch {where['epoch']}, "
+        f"tick {where['tick']}). Try a smaller learning rate or a smaller dt.",
         name, index, where, partial,
     )  # fmt: skip

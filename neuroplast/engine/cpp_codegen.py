@@ -15,7 +15,6 @@ from brian2.parsing.rendering import CPPNodeRenderer
 from brian2.utils.stringtools import stripped_deindented_lines, word_substitute
 
 from neuroplast.engine.hoisting import Hoister
-from neuroplast.errors import InputError
 
 
 def stream_key(owner, number):
@@ -200,16 +199,6 @@ for _name in ("rand", "randn"):
     )
 
 
-def _no_poisson(owner):
-    raise InputError(
-        f"'{owner.name}': poisson() needs a variable number of random numbers per call, which the counter-based "
-        "generator does not give. Use rand() < rate*dt for events, or randn() for noise."
-    )
-
-
-DEFAULT_FUNCTIONS["poisson"].implementations.add_dynamic_implementation(
-    DenseCodeObject, code=_no_poisson, namespace=lambda owner: {}, name="_poisson"
-)
 for _name, _text in {
     "clip": "#define _clip neuroplast::clip\n",
     "exprel": "#define _exprel neuroplast::exprel\n",

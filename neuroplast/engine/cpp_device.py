@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from brian2 import Synapses, prefs
-from brian2.core.variables import Constant, DynamicArrayVariable
+from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
+from brian2.core.variables import Constant, DynamicArrayVariable, VariableView
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
-from brian2.units.fundamentalunits import Quantity
+from brian2.devices.device import Device
 from jinja2 import FileSystemBytecodeCache
 
 from neuroplast.engine import blas
 from neuroplast.engine.build import cache_dir
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.cpp_codegen import DenseCodeObject
+from neuroplast.engine.initial import InitialValues, no_random_values
 from neuroplast.errors import InputError
 
 
-class CppDevice(CPPStandaloneDevice):
+class CppDevice(InitialValues, CPPStandaloneDevice):
     """Writes C++ that holds no values: arrays come from files, counts and seed from the command line.
 
     What differs from Brian2's device: its code objects are ours; initial values are kept in `array_cache` instead of
@@ -39,11 +43,17 @@ class CppDevice(CPPStandaloneDevice):
         self.include_dirs, self.library_dirs = [], []
 
     def code_object_class(self, codeobj_class=None, fallback_pref=None):
-        """Our code object, whatever was asked for."""
+        """Our code object; numpy for expressions that are evaluated at once."""
+        if fallback_pref == "codegen.string_expression_target":
+            return NumpyCodeObject
         return codeobj_class if codeobj_class is not None else DenseCodeObject
 
-    def code_object(self, owner, name, abstract_code, variables, template_name, *args, **kwds):
+    def code_object(self, owner, name, abstract_code, variables, template_name, *args, codeobj_class=None, **kwds):
         """A code object with a name that is unique within this simulation (see `Device.code_object`)."""
+        kwds["codeobj_class"] = codeobj_class
+        if codeobj_class is NumpyCodeObject:
+            no_random_values(owner, variables)
+            return Device.code_object(self, owner, name, abstract_code, variables, template_name, *args, **kwds)
         base = name.rstrip("*")
         name, number = base, 0
         while name in self.code_objects:
@@ -67,10 +77,7 @@ class CppDevice(CPPStandaloneDevice):
         size = var.size if isinstance(var.size, int | np.integer) else int(np.prod(var.size))
         if arr.size not in (1, size):
             owner = getattr(var.owner, "name", "?")
-            raise InputError(
-                f"{owner}.{var.name} has {size} values. Got {arr.size} (shape {arr.shape}); give one value or {size}"
-                " (a matrix of weights as array of shape (N_pre, N_post), flattened)."
-            )
+            raise InputError(f"{owner}.{var.name} takes {size} values. Got {arr.size}, of shape {arr.shape}.")
         values = np.empty(size, dtype=var.dtype)
         values[:] = arr.ravel() if arr.size == size else arr.item()
         self.array_cache[var] = values
@@ -81,27 +88,35 @@ class CppDevice(CPPStandaloneDevice):
         if not isinstance(var, DynamicArrayVariable):
             self.array_cache[var] = np.zeros(var.size, dtype=var.dtype)
 
-    def variableview_set_with_index_array(self, variableview, item, value, check_units):
-        """Set elements of an initial value."""
-        if isinstance(item, slice) and item == slice(None):
-            item = "True"
-        value = np.asarray(Quantity(value))
-        if isinstance(item, str) and variableview.index_var in ("_idx", "0"):
-            self.fill_with_array(variableview.variable, value)
-            return
-        indices = np.asarray(variableview.indexing(item, index_var=variableview.index_var))
-        cache = self.array_cache.get(variableview.variable)
-        if cache is None:
-            raise InputError(
-                f"{variableview.group_name}.{variableview.name}: single elements cannot be set after a string "
-                "expression has set them. Draw the values in numpy instead."
-            )
-        if value.size not in (1, indices.size):
-            raise InputError(
-                f"{variableview.group_name}.{variableview.name}: {indices.size} elements are set. Got {value.size} "
-                "values."
-            )
-        cache[indices] = value.ravel() if value.size > 1 else value.item()
+    def variableview_set_with_expression(self, view, *args, **kwds):
+        """Set elements by an expression such as ``'i + j'``, at once (see `brian2.core.variables.VariableView`)."""
+        return self._at_once(VariableView.set_with_expression, view, *args, **kwds)
+
+    def variableview_set_with_expression_conditional(self, view, *args, **kwds):
+        """Set elements by an expression and a condition, at once."""
+        return self._at_once(VariableView.set_with_expression_conditional, view, *args, **kwds)
+
+    def variableview_get_with_expression(self, view, *args, **kwds):
+        """Elements that a condition such as ``'i > 2'`` selects."""
+        return self._at_once(VariableView.get_with_expression, view, *args, **kwds)
+
+    def variableview_get_subexpression_with_index_array(self, view, *args, **kwds):
+        """Present values of a subexpression."""
+        return self._at_once(VariableView.get_subexpression_with_index_array, view, *args, **kwds)
+
+    def variableview_get_with_index_array(self, view, *args, **kwds):
+        """Present values of a variable."""
+        return self._at_once(VariableView.get_with_index_array, view, *args, **kwds)
+
+    def _at_once(self, method, *args, **kwds):
+        # In Python; the arrays that Brian2 makes for its own use on the way do not become part of the program.
+        registers = ("arrays", "array_cache", "zero_arrays", "arange_arrays", "static_arrays")
+        before = {name: copy(getattr(self, name)) for name in registers}
+        try:
+            return method.original_function(*args, **kwds)
+        finally:
+            for name, register in before.items():
+                setattr(self, name, register)
 
     def get_value(self, var, access_data=True):
         """Initial value before a run, final value after it."""

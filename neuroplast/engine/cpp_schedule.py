@@ -200,6 +200,7 @@ def _body(program, body, lines, depth):
         else:
             lines += [f"{pad}    {_call(call, call.alone)}" for call in calls if call.alone]
             lines.append(f"{pad}    rng_tick = NP_tick += 1;")
+            lines.append(f"{pad}    if (watch_mask == 0 && !watch()) return;")
         lines.append(f"{pad}}}")
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from itertools import count
 
 import numpy as np
-from brian2 import Synapses
+from brian2 import Equations, Synapses
+from brian2.equations.equations import PARAMETER
 from brian2.groups.group import CodeRunner
 from brian2.parsing.expressions import parse_expression_dimensions
 from brian2.parsing.statements import parse_statement
 from brian2.synapses.synapses import SynapticIndexing
-from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch
+from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch, get_unit_for_display
 from brian2.utils.stringtools import deindent, get_identifiers
 
 from neuroplast.engine.access import statement_lines, written_names
+from neuroplast.engine.messages import explained
 from neuroplast.engine.population import batch_of
 from neuroplast.engine.products import product_blocks
 from neuroplast.engine.tape import accumulate_over
@@ -52,12 +54,13 @@ class DenseSynapses(Synapses):
     Raises
     ------
     InputError
-        For what has no dense form (spike pathways, delays, several synapses per pair), for batch sizes that differ, a
-        mask of the wrong shape, an unknown key in `order`; and when the simulation is built, for a use of pre- or
-        postsynaptic variables that has no meaning for shared weights.
+        For what has no dense form (spike pathways, delays, several synapses per pair, event-driven equations), for
+        what Brian2 refuses, for batch sizes that differ, a mask of the wrong shape, an unknown key in `order`; and when
+        the simulation is built, for a use of pre- or postsynaptic variables that has no meaning for shared weights.
     """
 
     def __init__(self, source, target=None, model=None, *, order=0, mask=None, **kwargs):
+        device = active_device()
         name = kwargs.get("name", "synapses")
         unsupported = sorted({"on_pre", "on_post", "delay", "multisynaptic_index", "on_event", "connect"} & set(kwargs))
         if unsupported:
@@ -75,9 +78,18 @@ class DenseSynapses(Synapses):
         self.shape = (len(source) // self.batch, len(target) // self.batch)
         self.mask = None
         orders = dict(order) if isinstance(order, dict) else {"update": int(order)}
-        super().__init__(source, target, model, order=orders.get("update", 0), **kwargs)
+        try:
+            model = model if isinstance(model, Equations) else Equations(model or "")
+            _check_targets(name, model, source, target)
+            super().__init__(source, target, model, order=orders.get("update", 0), **kwargs)
+        except Exception as error:
+            raise explained(f"DenseSynapses '{name}'", error, code=str(model)) from error
+        if self.event_driven is not None:
+            raise InputError(
+                f"DenseSynapses '{name}': {', '.join(sorted(self.event_driven.names))} would change with spikes only. "
+                "Write (clock-driven)."
+            )
         self._network = "a schedule's"  # Brian2 warns of objects that were in no network of its own
-        device = active_device()
         device.counters.join(self)
         self.mask = self._checked_mask(mask)
         device.connect_dense(self)
@@ -214,7 +226,11 @@ class DenseSynapses(Synapses):
 
     def adopt(self, runner):
         """Lower a CodeRunner of statements, unless it writes a neuron's variable."""
-        foreign = sorted(n for n in written_names(runner.abstract_code) if self.variables.indices[n] in _NEURON_INDICES)
+        try:
+            written = written_names(runner.abstract_code)
+        except ValueError as error:
+            raise explained(f"'{runner.name}'", error) from error
+        foreign = sorted(n for n in written if self.variables.indices[n] in _NEURON_INDICES)
         if not foreign:
             self._lower_update(runner)
         elif self.batch == 1 and self.mask is None:
@@ -320,6 +336,28 @@ class MatrixIndexing(SynapticIndexing):
             rows, columns = np.arange(n_pre)[index[0]], np.arange(n_post)[index[1]]
             index = np.ravel(np.reshape(rows, (-1, 1)) * n_post + columns)
         return super().__call__(index, index_var)
+
+
+def _check_targets(name, model, source, target):
+    """Refuse sums into what is no parameter of the neurons, or has other units."""
+    for equation in model.values():
+        onto, _, side = equation.varname.rpartition("_")
+        if "summed" not in equation.flags or side not in ("pre", "post"):
+            continue
+        group = source if side == "pre" else target
+        wanted = group.equations.get(onto)
+        owner = f"DenseSynapses '{name}'"
+        if wanted is None or wanted.type != PARAMETER:
+            has = ", ".join(n for n, e in sorted(group.equations.items()) if e.type == PARAMETER) or "none"
+            raise InputError(
+                f"{owner}: '{equation}' sums into '{onto}', which is no parameter of '{group.name}'; its parameters "
+                f"are {has}. Add '{onto} : {get_unit_for_display(equation.dim)}' to its equations."
+            )
+        if wanted.dim is not equation.dim:
+            raise InputError(
+                f"{owner}: '{equation}' has the unit {get_unit_for_display(equation.dim)}, but '{onto}' of "
+                f"'{group.name}' has {get_unit_for_display(wanted.dim)}."
+            )
 
 
 _NEURON_INDICES = ("_presynaptic_idx", "_postsynaptic_idx")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+from brian2.core.base import BrianObjectException
 from brian2.core.variables import DynamicArrayVariable
 
 from neuroplast.engine.cpp_backend import diverged
+from neuroplast.engine.messages import explained
 from neuroplast.engine.numpy_device import running
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Loop, Phase
+from neuroplast.errors import DivergedError
 
 _lock = threading.Lock()  # one numpy simulation at a time: they share the random functions
 
@@ -37,17 +40,24 @@ class NumpyBackend:
         with _lock, np.errstate(all="ignore"):
             running.device, running.seed = self.simulation.device, seed
             running.dtype, running.data = self.simulation.device.dtype, data
-            for name, values in state.items():
-                self.simulation.variables[name].set_value(values)
-            for monitor in self.monitors:
-                monitor.resize(0)
-            self.position, self.start, self.stop, self.counts = 0, start, stop, counts
+            self.start, self.stop, self.counts = start, stop, counts
             try:
-                self._body(self.simulation.schedule.body)
-            except _Stop:
-                pass
-            self._watch()
-            return self._result(stop)
+                return self._run(state, every=1024)
+            except DivergedError:
+                return self._run(state, every=1)  # once more, to find the very step
+
+    def _run(self, state, every):
+        for name, values in state.items():
+            self.simulation.variables[name].set_value(values)
+        for monitor in self.monitors:
+            monitor.resize(0)
+        self.position, self.every = 0, every
+        try:
+            self._body(self.simulation.schedule.body)
+        except _Stop:
+            pass
+        self._watch()
+        return self._result(self.stop)
 
     def _result(self, position):
         from neuroplast.engine.simulation import Result
@@ -77,6 +87,8 @@ class NumpyBackend:
                 self._phase(node)
             else:
                 self._once(self.operations[node.name])
+                if self.every == 1:
+                    self._watch()
 
     def _phase(self, node):
         steps = self.counts[node.name]
@@ -84,7 +96,7 @@ class NumpyBackend:
         for step in range(steps)[:: node.direction]:
             self.counters["k"][0] = step
             self._once(self.operations[node.name], advance=node.clock == "advance")
-            if self.counters["tick"][0] % 1024 == 0:
+            if self.counters["tick"][0] % self.every == 0:
                 self._watch()
 
     def _once(self, operations, advance=False):
@@ -92,7 +104,10 @@ class NumpyBackend:
             if isinstance(op, NativeOperation):
                 op.numpy(lambda variable: variable.get_value())
             else:
-                op.run()
+                try:
+                    op.run()
+                except BrianObjectException as error:
+                    raise explained(f"'{op.name}'", error, code=op.abstract_code) from error
         if advance:
             self.clock["timestep"][0] += 1
             self.clock["t"][0] = self.clock["timestep"][0] * self.clock["dt"][0]
@@ -105,4 +120,5 @@ class NumpyBackend:
                 where = {n: int(self.counters[n][0]) for n in ("epoch", "trial", "k", "tick")}
                 where["position"] = self.position
                 index = int(np.flatnonzero(~np.isfinite(values))[0])
-                raise diverged(name, index, where, self._result(self.position))
+                leaf = self.simulation.schedule.leaf(self.position - 1, self.counts)
+                raise diverged(leaf, name, index, where, self._result(self.position))

@@ -15,6 +15,7 @@ from brian2.utils.stringtools import get_identifiers
 from neuroplast.engine import philox
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.cpp_codegen import operation_name, stream_key
+from neuroplast.engine.initial import InitialValues, no_random_values
 
 _ARRAY = SimpleNamespace(scalar=False)  # what a name that a block defines itself counts as
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
@@ -124,7 +125,7 @@ class DenseNumpyCodeObject(NumpyCodeObject):
     generator_class = DenseNumpyGenerator
 
 
-class NumpyDevice(RuntimeDevice):
+class NumpyDevice(InitialValues, RuntimeDevice):
     """Brian2's runtime device with our numpy code objects."""
 
     target = "numpy"
@@ -137,9 +138,13 @@ class NumpyDevice(RuntimeDevice):
         """Numpy, whatever the preferences say."""
         return codeobj_class if codeobj_class is not None else NumpyCodeObject
 
-    def code_object(self, *args, codeobj_class=None, **kwds):
+    def code_object(self, owner, name, abstract_code, variables, template_name, *args, codeobj_class=None, **kwds):
         """Our code object in the place of the class for which Brian2 has prepared the functions."""
-        return super().code_object(*args, codeobj_class=DenseNumpyCodeObject, **kwds)
+        if template_name.startswith("group_variable_set"):
+            no_random_values(owner, variables)
+        return super().code_object(
+            owner, name, abstract_code, variables, template_name, *args, codeobj_class=DenseNumpyCodeObject, **kwds
+        )
 
     def connect_dense(self, synapses):
         """Connect all pairs (indices are those of copy 0 in a batch)."""

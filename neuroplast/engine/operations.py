@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from brian2 import prefs
 from brian2.core.variables import ArrayVariable
-from brian2.groups.group import CodeRunner
+from brian2.groups.group import CodeRunner, Group
+from brian2.input.poissoninput import PoissonInput
+from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
+from brian2.monitors.ratemonitor import PopulationRateMonitor
+from brian2.monitors.spikemonitor import EventMonitor
 from brian2.monitors.statemonitor import StateMonitor
+from brian2.synapses.synapses import SynapticPathway
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neuroplast.engine.access import Access, written_names
@@ -18,6 +23,9 @@ SLOTS = [
     for slot in ("start", "groups", "thresholds", "synapses", "resets", "end")
     for prefix in ("before_", "", "after_")
 ]
+
+#: What needs spikes handed over or Python called between steps, which a schedule does not do.
+_ACT_ON_SPIKES = (EventMonitor, PoissonInput, PopulationRateMonitor, SpikeGeneratorGroup, SynapticPathway)
 
 
 class NativeOperation:
@@ -101,14 +109,15 @@ def operations_of(objects, named):
     def visit(obj, by_name):
         if not by_name and id(obj) in named:
             return
-        if isinstance(obj, NativeOperation | CodeRunner):
-            if all(obj is not other for other in found):
-                found.append(obj)
-        elif not hasattr(obj, "contained_objects"):
+        runs = isinstance(obj, NativeOperation | CodeRunner)
+        group = isinstance(obj, Group) and hasattr(obj, "contained_objects")
+        if isinstance(obj, _ACT_ON_SPIKES) or not (runs or group):
             raise InputError(
-                f"A schedule runs Brian2 objects and native operations. Got {obj!r}; list a group, a synapses "
-                "object, a monitor, or what run_regularly returns."
+                "A schedule runs populations, DenseSynapses, StateMonitors, what run_regularly returns, and native "
+                f"operations. Got {getattr(obj, 'name', obj)!r}, a {type(obj).__name__}."
             )
+        if runs and all(obj is not other for other in found):
+            found.append(obj)
         for part in getattr(obj, "contained_objects", ()):
             visit(part, False)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from brian2 import NeuronGroup
+from brian2 import NeuronGroup, Subgroup
 
+from neuroplast.engine.messages import explained, whole_number
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
@@ -33,34 +34,53 @@ class Population(NeuronGroup):
     Raises
     ------
     InputError
-        If `N` or `batch` is no positive integer.
+        If `N` or `batch` is no positive integer, or for what Brian2 refuses.
     """
 
     def __init__(self, N, model, *, batch=1, order=0, **kwargs):
-        for label, value in (("N", N), ("batch", batch)):
-            if int(value) != value or value < 1:
-                name = kwargs.get("name", "population")
-                raise InputError(f"Population '{name}': {label} should be a positive integer. Got {value!r}.")
-        self.features = int(N)
-        self.batch = int(batch)
-        super().__init__(self.features * self.batch, model, order=order, **kwargs)
+        device = active_device()
+        owner = f"Population '{kwargs.get('name', 'population')}'"
+        self.features = whole_number(owner, "N", N, 1)
+        self.batch = whole_number(owner, "batch", batch, 1)
+        try:
+            super().__init__(self.features * self.batch, model, order=order, **kwargs)
+        except Exception as error:
+            raise explained(owner, error, code=str(model)) from error
+        reserved = sorted({"batch", "copy", "feature"} & set(self.equations))
+        if reserved:
+            raise InputError(
+                f"{owner}: {', '.join(reserved)} means the place in the batch. Give the variable another name."
+            )
         self._network = "a schedule's"  # Brian2 warns of objects that were in no network of its own
         self.variables.add_constant("batch", value=self.batch)
         self.variables.add_subexpression("copy", expr="i % batch", dtype=np.int32)
         self.variables.add_subexpression("feature", expr="i // batch", dtype=np.int32)
-        active_device().counters.join(self)
+        device.counters.join(self)
 
     def __getitem__(self, item):
         """Subgroup of neurons: ``population[2:5]`` holds neurons 2, 3, 4 with all their copies."""
+        return self.part(item, 0, self.features)
+
+    def part(self, item, first, count):
+        """Subgroup of a part of the population: a slice of `count` neurons that begin with neuron `first`."""
         if not isinstance(item, slice):
             raise InputError(f"Population '{self.name}': only slices give a subgroup. Got {item!r}.")
-        start, stop, step = item.indices(self.features)
+        start, stop, step = item.indices(count)
         if step != 1 or start >= stop:
             raise InputError(
-                f"Population '{self.name}' of {self.features} neurons: a subgroup should be a contiguous, "
-                f"non-empty slice. Got {item!r}."
+                f"Population '{self.name}', {count} neurons: a subgroup should be a contiguous, non-empty slice. Got "
+                f"{item!r}."
             )
-        return super().__getitem__(slice(start * self.batch, stop * self.batch))
+        return PopulationSlice(self, (first + start) * self.batch, (first + stop) * self.batch)
+
+
+class PopulationSlice(Subgroup):
+    """Neurons of a `Population` that follow one another, with all their copies."""
+
+    def __getitem__(self, item):
+        """Subgroup of the subgroup; counts neurons from its first."""
+        batch = self.source.batch
+        return self.source.part(item, self.start // batch, len(self) // batch)
 
 
 def batch_of(group):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from brian2.groups.group import CodeRunner
+from brian2.core.clocks import Clock
+from brian2.core.functions import Function
 from brian2.monitors.statemonitor import StateMonitor
+from brian2.synapses.synapses import SummedVariableUpdater
 
-from neuroplast.engine.operations import NativeOperation, check_order, operations_of
-from neuroplast.errors import InputError, NeuroplastError
+from neuroplast.engine.counters import Counters
+from neuroplast.engine.messages import explained
+from neuroplast.engine.operations import NativeOperation, access_of, check_order, operations_of
+from neuroplast.errors import InputError
 
 
 def prepare(schedule, device, namespace):
@@ -22,8 +26,9 @@ def prepare(schedule, device, namespace):
     Raises
     ------
     InputError
-        For what Brian2 refuses (the message is its own, with the object's name and code), an object with a clock of
-        its own, or two operations whose order is left open.
+        For what Brian2 refuses (its own message, with the object's name and code), an object of another simulation or
+        with a clock of its own, statements that write the schedule's integers or draw other random numbers than ours,
+        two operations whose order is left open, or two sums into the same variable.
     """
     leaves = schedule.leaves()
     named = {id(obj) for leaf in leaves for obj in leaf.objects}
@@ -33,48 +38,82 @@ def prepare(schedule, device, namespace):
         for op in operations[leaf.name]:
             if names.setdefault(op.name, op) is not op:
                 raise InputError(f"Two objects of the schedule are called '{op.name}'. Give each its own name.")
-            if isinstance(op, NativeOperation) or id(op) in prepared:
+            if id(op) in prepared:
                 continue
             prepared.add(id(op))
-            if op.clock is not device.defaultclock and op.clock.name != device.defaultclock.name:
-                raise InputError(
-                    f"'{op.name}' has a clock of its own (dt = {op.clock.dt}). A schedule has one time step; to act "
-                    "every n steps, test the step: int(k % n == 0)."
-                )
-            owner = op.group.__repr__.__self__ if isinstance(op, CodeRunner) else None
-            if owner is not None and owner is not op and id(owner) not in prepared:
+            _check_device(op, device)
+            if isinstance(op, NativeOperation):
+                continue
+            owner = op.group.__repr__.__self__  # the object behind the proxy that Brian2 hands out
+            if id(owner) not in prepared:
                 prepared.add(id(owner))
                 _attempt(owner, namespace)
             _attempt(op, namespace)
+            _check_statements(op)
     for leaf in leaves:
         check_order(leaf, operations[leaf.name])
+        _check_sums(leaf, operations[leaf.name])
     monitors = [op for op in names.values() if isinstance(op, StateMonitor)]
     return operations, monitors
 
 
 def _attempt(obj, namespace):
-    obj._network = "schedule"  # Brian2 warns about objects that no network runs
     try:
         obj.before_run(namespace)
     except Exception as error:
-        raise explained(obj, error) from error
+        if hasattr(obj, "abstract_code"):
+            name = f"'{obj.group.name}', sum into {obj.target_varname}" if _is_sum(obj) else f"'{obj.name}'"
+            raise explained(name, error, code=obj.abstract_code, group=obj.group) from error
+        raise explained(f"'{obj.name}'", error, obj.equations, group=obj) from error
 
 
-def explained(obj, error):
-    """The InputError behind an error of Brian2: its root, with the object's name and code."""
-    root, chain = error, [error]
-    while (root.__cause__ or root.__context__) is not None:
-        root = root.__cause__ or root.__context__
-        chain.append(root)
-    for part in chain:
-        if isinstance(part, NeuroplastError):
-            return part
-    text = str(root.args[0]) if isinstance(root, KeyError) and root.args else str(root)
-    lines = [f"'{obj.name}': {text.strip()}"]
-    code = getattr(obj, "abstract_code", "") or getattr(obj, "equations", "")
-    if isinstance(code, dict):  # factors of products over a batch: show what the user wrote instead
-        code = getattr(obj, "statement", "") or f"{obj.target_varname} = {obj.expression}"
-    group = getattr(obj, "group", None)
-    code = str(getattr(group, "equations", "") or "") + "\n" + str(code) if group is not None else str(code)
-    lines += [f"    {line.strip()}" for line in code.splitlines() if line.strip()]
-    return InputError("\n".join(lines))
+def _is_sum(operation):
+    return isinstance(operation, SummedVariableUpdater)
+
+
+def _check_device(operation, device):
+    if isinstance(operation, NativeOperation):
+        ours = all(v.device is device for v in operation.reads | operation.writes)
+    else:
+        clock, ours = operation.clock, operation.clock is device.defaultclock
+        if not ours and clock.name != device.defaultclock.name:
+            raise InputError(
+                f"'{operation.name}' has a clock of its own (dt = {clock.dt}). A schedule has one time step; to act "
+                "every n steps, test the step: int(k % n == 0)."
+            )
+    if not ours:
+        raise InputError(
+            f"'{operation.name}' belongs to an earlier simulation. Make all objects of a schedule after one start()."
+        )
+
+
+def _check_statements(operation):
+    for variable in access_of(operation).writes:
+        if isinstance(variable.owner, Counters | Clock):
+            raise InputError(
+                f"'{operation.name}' writes {variable.name}, which the schedule counts:\n    "
+                f"{str(operation.abstract_code).strip()}\nGive the variable another name."
+            )
+    for name, variable in operation.codeobj.variables.items() if operation.codeobj else ():
+        if isinstance(variable, Function) and not variable.stateless and name not in ("rand", "randn"):
+            raise InputError(
+                f"'{operation.name}' calls {name}(), whose random numbers do not follow from seed and step. Use "
+                "rand() < rate*dt for events, or randn() for noise."
+            )
+
+
+def _check_sums(node, operations):
+    """Refuse sums into the same neurons' variable: the later one would replace the earlier."""
+    sums = [op for op in operations if _is_sum(op)]
+    for i, first in enumerate(sums):
+        for second in sums[i + 1 :]:
+            (a, b), (c, d) = (
+                (getattr(op.target, "start", 0), getattr(op.target, "stop", len(op.target))) for op in (first, second)
+            )
+            if first.target_var is second.target_var and a < d and c < b:
+                variable = first.target_var
+                raise InputError(
+                    f"'{node.name}': '{first.group.name}' and '{second.group.name}' both sum into "
+                    f"{variable.owner.name}.{variable.name}, and the later sum replaces the earlier. Give each a "
+                    "variable of its own and add them in the population."
+                )

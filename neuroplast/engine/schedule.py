@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from neuroplast.engine.messages import whole_number
 from neuroplast.errors import InputError
 
 #: Shared integers that a loop may write.
 LOOP_COUNTERS = ("trial", "epoch")
-
-
-def whole_number(owner, label, value, least):
-    """`value` as int.
-
-    Raises
-    ------
-    InputError
-        If it is no whole number of at least `least`; names the owner and the label.
-    """
-    try:
-        whole = None if isinstance(value, bool) else int(value)
-    except (TypeError, ValueError, OverflowError):
-        whole = None
-    if whole is None or whole != value or whole < least:
-        raise InputError(f"{owner}: {label} should be a whole number of at least {least}. Got {value!r}.")
-    return whole
 
 
 def _check_name(kind, name):
@@ -171,6 +155,19 @@ class Schedule:
     def leaves(self):
         """All phases and events, in the order of the schedule."""
         return [node for node in self.nodes() if not isinstance(node, Loop)]
+
+    def leaf(self, position, counts=None):
+        """The phase or event at a position."""
+        counts, body = self.counts(counts), self.body
+        while True:
+            for node in body:
+                length = self.length(counts, [node])
+                if position < length:
+                    break
+                position -= length
+            if not isinstance(node, Loop):
+                return node
+            position, body = position % self.length(counts, node.body), node.body
 
     def counts(self, changed=None):
         """Passes of each loop and steps of each phase, with some of them changed.

@@ -13,10 +13,10 @@ from brian2.monitors.statemonitor import StateMonitor
 from neuroplast.engine import philox
 from neuroplast.engine.counters import COUNTERS, Counters
 from neuroplast.engine.dense import DenseSynapses
-from neuroplast.engine.population import Population
+from neuroplast.engine.initial import matrix_shape
+from neuroplast.engine.messages import whole_number
 from neuroplast.engine.prepare import prepare
 from neuroplast.engine.presenting import chosen_data
-from neuroplast.engine.schedule import whole_number
 from neuroplast.engine.targets import activated, active_device
 from neuroplast.errors import InputError
 
@@ -106,6 +106,7 @@ class Simulation:
         values = {n: np.array(self.device.get_value(v)) for n, v in arrays.items()}
         self.initial = {n: self._with_mask(n, values[n]) for n in self.variables}
         constants = {n: v for n, v in values.items() if n not in self.variables}
+        # After the values have been read: Brian2 forgets those that its code objects write.
         operations, monitors = prepare(self.schedule, self.device, self.namespace)
         self._operations = [op for node in operations.values() for op in node]
         chosen_data(self._operations, {})
@@ -183,7 +184,7 @@ class Simulation:
     def _flat(self, name, values):
         """Values of a variable as the flat array that the backends take."""
         variable = self.variables[name]
-        size, shape = variable.size, _shape(variable)
+        size, shape = variable.size, matrix_shape(variable)
         if values.dtype.kind not in "biuf" or not (values.size == 1 or values.shape in ((size,), shape)):
             wanted = f"{size} numbers" + (f" or a matrix of shape {shape}" if shape else "")
             raise InputError(
@@ -197,16 +198,6 @@ class Simulation:
         return np.where(self._masks[name], values, values.dtype.type(0)) if name in self._masks else values
 
 
-def _shape(variable):
-    """Shape of a variable as matrix: (N_pre, N_post) of synapses, (neurons, copies) of a batch; else None."""
-    owner = variable.owner
-    if isinstance(owner, DenseSynapses) and not variable.scalar:
-        return owner.shape
-    if isinstance(owner, Population) and not variable.scalar:
-        return (owner.features, owner.batch)
-    return None
-
-
 def _arrays(device):
     """(``object.variable``, variable) of the device's arrays, monitors' records aside."""
     for variable in list(device.arrays):
@@ -214,9 +205,8 @@ def _arrays(device):
             owner, name = variable.owner, f"{variable.owner.name}.{variable.name}"
         except (ReferenceError, AttributeError):
             continue  # of an object that is gone
-        if isinstance(variable, ArrayVariable) and not (
-            isinstance(variable, DynamicArrayVariable) and isinstance(owner, StateMonitor)
-        ):
+        grows = isinstance(variable, DynamicArrayVariable) and not isinstance(owner, DenseSynapses)
+        if isinstance(variable, ArrayVariable) and not grows:
             yield name, variable
 
 
