@@ -372,7 +372,7 @@ def _add_monitors(groups, nodes, record):
     """Add monitors to the nodes; returns how they appear in the results."""
     recorded = [
         Recorded("loss", "trials.loss", doc="loss of the trial"),
-        Recorded("alignment", "trials.alignment", doc="cosine between readout and feedback weights"),
+        Recorded("alignment", "trials.alignment", doc="cosine of readout and feedback weights, after the trial"),
         Recorded("test_loss", "tests.loss", along="test", doc="loss of the test after learning"),
         Recorded("output", "test_output.y", "rates", ("channel",), along="step", doc="output in the test"),
     ]

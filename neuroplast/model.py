@@ -106,7 +106,7 @@ class Model:
         seed = self.seed if seed is None else seed
         begin = self.initial(seed, parameters=parameters, task=task) | dict(state or {})
         out = self.simulation.run(begin, seed=seed, counts=self.counts(trials, task=task))
-        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}
+        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items() if len(values)}
         return Traces(label(arrays, self.recorded), {"model": self.simulation.name, "seed": seed})
 
     def job(self, name: str, coords, trials: int, seed: int | None = None, *, parameters=None, task=None) -> Job:

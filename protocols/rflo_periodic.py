@@ -12,6 +12,7 @@ import xarray as xr
 from brian2 import Quantity, ms
 
 from neuroplast import figures
+from neuroplast.errors import InputError
 from neuroplast.models import rflo
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
@@ -37,6 +38,11 @@ class Parameters:
     tau: Quantity = parameter(10 * ms, "time constant")
     dt: Quantity = parameter(1 * ms, "time step")
     update: str = parameter("trial", "when weights change", choices=("trial", "online"))
+
+    def __post_init__(self):
+        for name in ("eta_bptt", "eta_rflo"):
+            if len(getattr(self, name)) != len(self.periods):
+                raise InputError(f"{name} should have a value for each of {self.periods}. Got {getattr(self, name)}.")
 
 
 QUICK = {"trials": 3000, "nets": 5}
