@@ -61,9 +61,11 @@ def _attempt(obj, namespace):
     try:
         obj.before_run(namespace)
     except Exception as error:
+        if _is_sum(obj):
+            code = f"{obj.target_varname} = {obj.expression}"
+            raise explained(f"DenseSynapses '{obj.group.name}'", error, code=code, group=obj.group) from error
         if hasattr(obj, "abstract_code"):
-            name = f"'{obj.group.name}', sum into {obj.target_varname}" if _is_sum(obj) else f"'{obj.name}'"
-            raise explained(name, error, code=obj.abstract_code, group=obj.group) from error
+            raise explained(f"'{obj.name}'", error, code=obj.abstract_code, group=obj.group) from error
         raise explained(f"'{obj.name}'", error, obj.equations, group=obj) from error
 
 
