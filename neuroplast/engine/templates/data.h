@@ -82,28 +82,34 @@ static Batch batch_of(DataFile& file, const char* name, int64_t number, int64_t 
     return Batch{number * size, std::min(size, file.rows - number * size), permuted ? file.order.data() : nullptr};
 }
 
-// out[feature*size + copy] = scale*row[feature] + shift; zero for copies beyond the valid ones. Tile by tile, so that
-// rows are read and features written along cache lines.
+// out[feature*size + copy] = scale*row[feature] + shift; zero for copies beyond the valid ones. By tiles that stay in
+// the first cache: rows are read along features, and written along copies.
 template <typename From, typename To>
 static void gather(const DataFile& file, const Batch& batch, int64_t features, int64_t size, To scale, To shift,
                    To* out) {
-    const int64_t tile_features = 64, tile_copies = 16;
-    To tile[tile_features * tile_copies];
-    for (int64_t c0 = 0; c0 < size; c0 += tile_copies) {
-        const int64_t copies = std::min(tile_copies, size - c0);
-        for (int64_t f0 = 0; f0 < features; f0 += tile_features) {
-            const int64_t n = std::min(tile_features, features - f0);
+    const int64_t wide = 128, high = 32;  // features and copies of a tile
+    alignas(64) To tile[high * wide];
+    for (int64_t c0 = 0; c0 < size; c0 += high) {
+        const int64_t copies = std::min(high, size - c0);
+        for (int64_t f0 = 0; f0 < features; f0 += wide) {
+            const int64_t n = std::min(wide, features - f0);
             for (int64_t c = 0; c < copies; c++) {
+                To* const to = tile + c * wide;
                 if (c0 + c >= batch.valid) {
-                    for (int64_t f = 0; f < n; f++) tile[f * tile_copies + c] = 0;
+                    std::fill(to, to + n, static_cast<To>(0));
                     continue;
                 }
                 const char* const row = file.data + batch.row(c0 + c) * file.stride;
                 const From* const from = reinterpret_cast<const From*>(row) + f0;
-                for (int64_t f = 0; f < n; f++) tile[f * tile_copies + c] = scale * static_cast<To>(from[f]) + shift;
+                for (int64_t f = 0; f < n; f++) to[f] = scale * static_cast<To>(from[f]) + shift;
             }
-            for (int64_t f = 0; f < n; f++)
-                for (int64_t c = 0; c < copies; c++) out[(f0 + f) * size + c0 + c] = tile[f * tile_copies + c];
+            for (int64_t f = 0; f < n; f++) {
+                To* const to = out + (f0 + f) * size + c0;
+                if (copies == high)  // a length that the compiler knows makes it a third faster
+                    for (int64_t c = 0; c < high; c++) to[c] = tile[c * wide + f];
+                else
+                    for (int64_t c = 0; c < copies; c++) to[c] = tile[c * wide + f];
+            }
         }
     }
 }
