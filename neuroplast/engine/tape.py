@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.names import Nameable
-from brian2.core.variables import Variables
+from brian2.core.variables import ArrayVariable, Variables
 from brian2.groups.group import VariableOwner
+from brian2.units.fundamentalunits import get_unit_for_display
 
+from neuroplast.engine.messages import whole_number
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.population import batch_of
 from neuroplast.engine.targets import active_device
@@ -18,7 +20,7 @@ class Tape(VariableOwner, Nameable):
 
     Parameters
     ----------
-    group : Population
+    group : Population or Subgroup
         Whose variables are recorded.
     variables : sequence of str
         Their names; they stand on the tape under the same names.
@@ -29,7 +31,7 @@ class Tape(VariableOwner, Nameable):
     Raises
     ------
     InputError
-        For an unknown or shared variable.
+        For an unknown or shared variable, or a number of steps that is no positive integer.
 
     Notes
     -----
@@ -40,15 +42,16 @@ class Tape(VariableOwner, Nameable):
 
     def __init__(self, group, variables, steps, name):
         Nameable.__init__(self, name=name)
-        self.group, self.steps, self.names = group, int(steps), tuple(variables)
+        self.group, self.names = group, tuple(variables)
+        self.steps = whole_number(f"Tape '{name}'", "steps", steps, 1)
         self.variables = Variables(self)
         for variable in self.names:
             source = group.variables.get(variable)
-            if source is None or source.scalar or not hasattr(source, "set_value"):
-                known = sorted(n for n in group.equations.names if not group.variables[n].scalar)
+            if not isinstance(source, ArrayVariable) or source.scalar:
+                known = ", ".join(sorted(n for n in group.equations.names if not group.variables[n].scalar))
                 raise InputError(
-                    f"Tape '{name}': '{variable}' is no array variable of '{group.name}'. Its variables are "
-                    f"{', '.join(known)}; make a subexpression an array with (constant over dt)."
+                    f"Tape '{name}': '{variable}' is no array variable of '{group.name}'. Its variables are {known}; "
+                    "make a subexpression an array with (constant over dt)."
                 )
             self.variables.add_array(variable, size=self.steps * len(group), dimensions=source.dim, dtype=source.dtype)
         self.variables.add_constant("N", value=self.steps * len(group))
@@ -90,7 +93,7 @@ class Tape(VariableOwner, Nameable):
         Raises
         ------
         InputError
-            For a variable that is not on the tape or not in the population.
+            For a variable that is not on the tape, or not in the population as one of the same kind.
         """
         pairs = dict(into) if isinstance(into, dict) else {n: n for n in self._chosen(into)}
         self._chosen(pairs)
@@ -105,11 +108,15 @@ class Tape(VariableOwner, Nameable):
 
     def _copy(self, pairs, storing, shift, when, order, name):
         counters = active_device().counters.variables
-        size, steps = len(self.group), self.steps
-        missing = [n for n in pairs.values() if n not in self.group.variables]
-        if missing:
-            raise InputError(f"Tape '{self.name}': '{self.group.name}' has no variable {', '.join(missing)}.")
-        rows = [(self.variables[a], self.group.variables[b]) for a, b in pairs.items()]
+        size, first, steps = len(self.group), getattr(self.group, "start", 0), self.steps
+        rows = [(self.variables[a], self.group.variables.get(b)) for a, b in pairs.items()]
+        for (source, sink), (tape, here) in zip(pairs.items(), rows, strict=True):
+            alike = isinstance(here, ArrayVariable) and not here.scalar and not here.read_only
+            if not (alike and here.dtype == tape.dtype and here.dim is tape.dim):
+                raise InputError(
+                    f"Tape '{self.name}': '{sink}' of '{self.group.name}' cannot take '{source}'. It should be a "
+                    f"parameter of the same unit and type, such as '{sink} : {get_unit_for_display(tape.dim)}'."
+                )
         tapes, groups = [row for row, _ in rows], [value for _, value in rows]
         inputs = [counters["k"], counters["n_steps"]]
 
@@ -118,7 +125,7 @@ class Tape(VariableOwner, Nameable):
             lines = [f"const int64_t row = {k}[0] + ({shift});"]
             lines.append(f'if ({n}[0] > {steps}) fail("{self.name} has {steps} rows, the phase has more steps");')
             for tape, value in rows:
-                at, here = f"{pointer(tape)} + row*{size}", pointer(value)
+                at, here = f"{pointer(tape)} + row*{size}", f"{pointer(value)} + {first}"
                 if storing:
                     lines.append(f"std::copy({here}, {here} + {size}, {at});")
                 else:
@@ -131,11 +138,11 @@ class Tape(VariableOwner, Nameable):
             if n > steps:
                 raise InputError(f"{self.name} has {steps} rows, the phase has {n} steps")
             for tape, variable in rows:
-                stored, here = value(tape).reshape(steps, size), value(variable)
+                stored, here = value(tape).reshape(steps, size), value(variable)[first : first + size]
                 if storing:
                     stored[row] = here
                 else:
-                    here[:] = stored[row] if 0 <= row < n else 0
+                    here[...] = stored[row] if 0 <= row < n else 0
 
         reads, writes = (groups, tapes) if storing else (tapes, groups)
         return NativeOperation(
@@ -160,7 +167,8 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
     Raises
     ------
     InputError
-        If the expression is no product of one recorded pre- and one recorded postsynaptic variable.
+        If the expression is no product of one recorded pre- and one recorded postsynaptic variable, or has another
+        unit than the variable.
     """
     tapes = [tapes] if isinstance(tapes, Tape) else list(tapes)
     if len(terms) != 1 or terms[0]["syn"] or any((terms[0][s] or ("",))[0] != "variable" for s in ("pre", "post")):
@@ -174,18 +182,29 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
     n_pre, n_post = synapses.shape
     batch = batch_of(synapses.source)
     target, mask = synapses.variables[variable], synapses.mask
+    if target.dim != pre[0].dim * post[0].dim:
+        has, gets = get_unit_for_display(target.dim), get_unit_for_display(pre[0].dim * post[0].dim)
+        raise InputError(
+            f"DenseSynapses '{synapses.name}': '{variable}' has the unit {has}, but the sum over the tape {gets}."
+        )
+    rows = min(tape.size // size for tape, _, size in (pre, post))
+    longer = f"{name}: the tape has {rows} rows, the phase before had more steps; list the event right after the phase"
 
     def cpp(pointer):
         steps, out = f"{pointer(counters['n_steps'])}[0]", pointer(target)
         (a, a_start, a_size), (b, b_start, b_size) = ((pointer(v), s, n) for v, s, n in (pre, post))
         first, real = 1 if add else 0, c_data_type(target.dtype)
+        check = f'if ({steps} > {rows}) fail("{longer}");'
         if batch == 1:
             lines = [
+                check,
                 f"gemm<{real}>(true, false, {n_pre}, {n_post}, {steps}, 1, {a} + {a_start}, {a_size}, {b} + {b_start}, "
                 f"{b_size}, {first}, {out}, {n_post});"
             ]
         else:
             lines = [
+                check,
+                f"if (!{first} && {steps} == 0) std::fill({out}, {out} + {n_pre * n_post}, 0);",
                 f"for (int64_t row = 0; row < {steps}; row++)",
                 f"    gemm<{real}>(false, true, {n_pre}, {n_post}, {batch}, 1, {a} + row*{a_size} + {a_start}, "
                 f"{batch}, {b} + row*{b_size} + {b_start}, {batch}, row ? 1 : {first}, {out}, {n_post});",
@@ -197,6 +216,8 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
 
     def numpy(value):
         steps = int(value(counters["n_steps"])[0])
+        if steps > rows:
+            raise InputError(longer)
         a, b = (
             value(v).reshape(-1, size)[:steps, start : start + count * batch].reshape(steps, count, batch)
             for (v, start, size), count in ((pre, n_pre), (post, n_post))
