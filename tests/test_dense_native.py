@@ -163,7 +163,8 @@ def functions(kit):
         p = tanh(2**w + abs(w)**0.3 + r**3 + (1 + w**2)**(-2)) + sign(x_pre)*floor(3*w) + ceil(x_post) + arctan(r)
         m = (m + 1) % 3
         on = r > 1 or not on
-        q = int(on)*x_pre + int(x_pre > y_post and p < 1)*y_post + m//2 + 7.5 % (1.1 + w**2) + m/(m + 2) + clip(m, 0.5, 1.5)""",
+        q = int(on)*x_pre + int(x_pre > y_post and p < 1)*y_post + 7.5 % (1.1 + w**2)
+        q += m//2 + m/(m + 2) + clip(m, 0.5, 1.5)""",
         3,
     )
     kit.fill(S, "w")
@@ -176,7 +177,8 @@ def subgroups(kit):
     text = "dx/dt = -x/tau : 1\n" + "\n".join(f"{name} : 1" for name in ("IS", "JS", "IT", "JT", "IU", "JU"))
     A, B = kit.population("A", 9, text), kit.population("B", 8, text)
     sums = "I{0}_post = w*x_pre : 1 (summed)\nJ{0}_pre = (w + i - 2*j)*x_post : 1 (summed)"
-    for place, (name, source, target) in enumerate([("S", A[2:7], B[3:6]), ("T", A[4:9], A[0:4]), ("U", B[1:2], A[8:])]):
+    parts = [("S", A[2:7], B[3:6]), ("T", A[4:9], A[0:4]), ("U", B[1:2], A[8:])]
+    for place, (name, source, target) in enumerate(parts):
         order = {f"I{name}_post": 2 * place, f"J{name}_pre": 2 * place + 1}
         S = kit.synapses(name, source, target, "w : 1\n" + sums.format(name), order)
         kit.regularly(S, "w += eta*(x_pre*x_post + (i + 10*j)/(N_pre + 2*N_post))", 20)

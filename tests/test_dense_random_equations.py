@@ -49,12 +49,13 @@ def models(draw):
     part = {side: draw(st.booleans()) for side in size}
     method = draw(st.sampled_from(["euler", "exponential_euler", "rk2"]))
     decay = "p" if method != "euler" else draw(st.sampled_from(["p", "p**3", "p*w"]))
-    lines = ["w : 1", "q : 1 (constant)", "s : 1 (shared)", f"dp/dt = (tanh({draw(expressions)}) - {decay})/tau : 1 (clock-driven)"]
-    names, sums = {"u": f"u = {draw(expressions)} : 1"}, {}
+    lines = ["w : 1", "q : 1 (constant)", "s : 1 (shared)", f"u = {draw(expressions)} : 1"]
+    lines.append(f"dp/dt = (tanh({draw(expressions)}) - {decay})/tau : 1 (clock-driven)")
+    sums = {}
     for variable in draw(st.lists(st.sampled_from(["I", "J"]), min_size=1, unique=True)):
         side, value = draw(sides), draw(expressions)
         sums[f"{variable}_{side}"] = f"{variable}_{side} = {value} + 0.1*u : 1 (summed)"
-    lines += [*names.values(), *sums.values()]
+    lines += sums.values()
     statements = [f"w = 0.9*w + 0.1*tanh({draw(expressions)})"]
     if draw(st.booleans()):
         statements = [f"a = {draw(expressions)}", f"w += 0.1*tanh(a*{draw(expressions)})"]
