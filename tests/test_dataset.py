@@ -28,19 +28,22 @@ def network(target, folder):
     x = Population(COLUMNS, "x : 1", batch=BATCH, name="x")
     y = Population(3, "y : volt\nz : 1", batch=BATCH, name="y")
     label = Population(CLASSES + 3, "label : 1", batch=BATCH, name="label")
+    single = Population(3, "v : 1", name="single")
     features = pictures(folder / f"{target}.bin")
     labels = np.arange(ROWS) % CLASSES
     bytes_ = Dataset(features, labels, name="bytes")
     floats, doubles = Dataset(measures("float32"), name="floats"), Dataset(measures("float64"), name="doubles")
     events = [
+        Dataset(measures("float64"), name="singles").present(single, "v", permute=False, order=-1),
         bytes_.present(x, "x", scale=1 / 255, target=(label[2 : 2 + CLASSES], "label"), order=0),
         floats.present(y, "y", scale=2 * mV, offset=1 * volt, permute=False, order=1),
         doubles.present(y[:3], "z", permute=True, order=2),
     ]
     shown = StateMonitor(x, ["x", "n_valid", "trial", "epoch"], record=True, when="end", name="shown")
     others = StateMonitor(y, ["y", "z"], record=True, when="end", name="others")
+    alone = StateMonitor(single, "v", record=True, when="end", name="alone")
     targets = StateMonitor(label, "label", record=True, when="end", name="targets")
-    body = [Loop("trial", bytes_.batches(BATCH), [Event("present", [*events, shown, others, targets])])]
+    body = [Loop("trial", bytes_.batches(BATCH), [Event("present", [*events, shown, others, alone, targets])])]
     return Simulation(Schedule([Loop("epoch", EPOCHS, body)]), name="data")
 
 
@@ -107,6 +110,10 @@ def test_scale_and_offset_and_the_order_of_the_file(simulation):
     assert not shown[ROWS:].any()
 
 
+def test_a_population_without_copies_gets_row_after_row(simulation):
+    assert (simulation.run().monitors["alone"]["v"] == np.tile(measures("float64")[:3].astype("f4"), (EPOCHS, 1))).all()
+
+
 def test_both_targets_present_the_same_bytes(folder):
     results = [network(target, folder).run(seed=2**63 + 1) for target in ("numpy", "cpp")]
     for name, variable in (("shown", "x"), ("others", "z"), ("targets", "label")):
@@ -147,7 +154,7 @@ def test_more_trials_than_batches_are_refused(simulation):
         (
             "pixels",
             Dataset(np.zeros((2, COLUMNS), np.uint8)),
-            "no data set called 'pixels'; there are bytes, floats, d",
+            "no data set called 'pixels'; there are singles, bytes, floats, d",
         ),
         ("bytes", Dataset(np.zeros((2, 3), np.uint8), name="few"), "'few' should have 70 columns of uint8.*Got 3"),
         ("bytes", Dataset(np.zeros((2, COLUMNS))), "should have 70 columns of uint8.*Got 70 of float64"),
