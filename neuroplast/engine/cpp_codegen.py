@@ -35,6 +35,10 @@ def operation_name(code_object):
     return re.sub(r"_codeobject(_\d+)?$", "", code_object)
 
 
+#: Operators that Brian2's C++ computes in double, and what takes their place in single precision.
+_SINGLE = {"Pow": "power", "Mod": "modulo", "FloorDiv": "quotient"}
+
+
 class Renderer(CPPNodeRenderer):
     """Renders numbers and powers in the precision of the simulation."""
 
@@ -53,8 +57,8 @@ class Renderer(CPPNodeRenderer):
         """Powers and quotients in the simulation's precision, where Brian2's have the other one."""
         text = super().render_BinOp(node)
         kind = type(node.op).__name__
-        if self.single and kind == "Pow":
-            return f"neuroplast::power({self.render_node(node.left)}, {self.render_node(node.right)})"
+        if self.single and kind in _SINGLE:
+            return f"neuroplast::{_SINGLE[kind]}({self.render_node(node.left)}, {self.render_node(node.right)})"
         if not self.single and kind == "Div":
             return text.replace("1.0f*", "1.0*", 1)  # so that integers divide
         return text

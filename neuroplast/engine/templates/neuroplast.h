@@ -24,18 +24,33 @@ static bool downward = false;
 inline float whole_power(float base, int exponent) { return __builtin_powif(base, exponent); }
 inline double whole_power(double base, int exponent) { return __builtin_powi(base, exponent); }
 
-// Powers in float where base or exponent is float and neither is double; those of two integers in double.
+// Powers in single precision, unless base or exponent is a double; whole exponents become products.
 template <typename B, typename E>
-struct PowerType {
-    static const bool integers = std::is_integral<B>::value && std::is_integral<E>::value;
-    typedef typename std::conditional<integers, double, typename std::common_type<B, E>::type>::type type;
-};
-
-// Whole exponents become products.
-template <typename B, typename E>
-inline typename PowerType<B, E>::type power(const B base, const E exponent) {
-    typedef typename PowerType<B, E>::type T;
+inline typename std::common_type<B, E, float>::type power(const B base, const E exponent) {
+    typedef typename std::common_type<B, E, float>::type T;
     return std::is_integral<E>::value ? whole_power((T)base, (int)exponent) : std::pow((T)base, (T)exponent);
+}
+
+template <typename T>
+inline T modulo_of(const T x, const T y, std::true_type) {
+    const T rest = x % y;
+    return rest + (rest != 0 && (rest ^ y) < 0 ? y : 0);
+}
+template <typename T>
+inline T modulo_of(const T x, const T y, std::false_type) {
+    return x - y * std::floor(x / y);
+}
+
+// x % y and x // y as in Python: the rest has the sign of y.
+template <typename X, typename Y>
+inline typename std::common_type<X, Y>::type modulo(const X x, const Y y) {
+    typedef typename std::common_type<X, Y>::type T;
+    return modulo_of((T)x, (T)y, std::is_integral<T>());
+}
+template <typename X, typename Y>
+inline typename std::common_type<X, Y>::type quotient(const X x, const Y y) {
+    typedef typename std::common_type<X, Y>::type T;
+    return std::is_integral<T>::value ? ((T)x - modulo(x, y)) / (T)y : std::floor((T)x / (T)y);
 }
 
 template <typename T, typename L, typename H>
