@@ -1,4 +1,4 @@
-# make demo   learn figure 2a of Murray (2019) at a small size, in under two minutes
+# make demo   figure 2a of Murray (2019) with three nets instead of nine, in under two minutes
 # make test   the whole test suite
 # make lint   ruff: rules and formatting
 # make docs   the documentation, in docs/_build/html
@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO_ARGS ?= rflo_periodic --quick --resume
+DEMO_ARGS ?= rflo_periodic --set nets=3 --resume
 
 .PHONY: demo test lint docs
 .DELETE_ON_ERROR:

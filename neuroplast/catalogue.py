@@ -54,9 +54,7 @@ def protocols() -> list[ProtocolInfo]:
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"{PACKAGE} is missing: install the package, with pip install --editable . in its folder."
-        )
+        raise InputError(f"{PACKAGE} is missing: install the package, with pip install --editable . in its folder.")
     infos = []
     for module in pkgutil.iter_modules(spec.submodule_search_locations):
         path = Path(module.module_finder.path) / f"{module.name}.py"
@@ -82,8 +80,7 @@ def find(name: str) -> ProtocolInfo:
         close = difflib.get_close_matches(name, infos, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise InputError(
-            f"No protocol is called {name!r}.{hint} There are: {', '.join(infos) or 'none'}; "
-            "or give a file PATH.py."
+            f"No protocol is called {name!r}.{hint} There are: {', '.join(infos) or 'none'}; or give a file PATH.py."
         )
     return infos[name]
 

@@ -179,12 +179,8 @@ def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="
 @app.command()
 @reporting
 def bench(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; all by default.")
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Keep figures here.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; all by default.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Keep figures here.")] = None,
 ):
     """Measure speed, side by side with what one would use otherwise."""
     import neuroplast.bench
@@ -193,9 +189,7 @@ def bench(
     there = _benchmarks(neuroplast.bench.__path__)
     unknown = [name for name in names or () if name not in there]
     if unknown:
-        raise InputError(
-            f"No benchmark is called {', '.join(unknown)}. There are: {', '.join(there) or 'none'}."
-        )
+        raise InputError(f"No benchmark is called {', '.join(unknown)}. There are: {', '.join(there) or 'none'}.")
     if json_file is not None and not json_file.parent.is_dir():
         raise InputError(f"{json_file}: there is no folder {json_file.parent}.")
     figures = {name: importlib.import_module(f"neuroplast.bench.{name}").run() for name in names or there}

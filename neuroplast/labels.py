@@ -101,9 +101,7 @@ def join(pieces: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([piece[name] for piece in pieces if name in piece]) for name in names}
 
 
-def label(
-    arrays: Mapping[str, np.ndarray], recorded: Sequence[Recorded] = (), *, complete: bool = True
-) -> xr.Dataset:
+def label(arrays: Mapping[str, np.ndarray], recorded: Sequence[Recorded] = (), *, complete: bool = True) -> xr.Dataset:
     """Labelled dataset of joined arrays.
 
     Parameters

@@ -49,9 +49,7 @@ def parameter(default, doc: str = "", *, choices: Iterable | None = None) -> Any
         If the default is an array.
     """
     if not isinstance(default, tuple | str) and np.ndim(default) > 0:
-        raise InputError(
-            f"a parameter with several values should be a tuple, such as (1*ms, 2*ms). Got {default!r}."
-        )
+        raise InputError(f"a parameter with several values should be a tuple, such as (1*ms, 2*ms). Got {default!r}.")
     metadata = {"doc": doc} if choices is None else {"doc": doc, "choices": tuple(choices)}
     return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
 
@@ -109,10 +107,7 @@ def with_overrides(defaults, overrides: Mapping[str, Any]):
     InputError
         If a key does not exist, a value does not fit its default, or the dataclass refuses it.
     """
-    checked = {
-        key: _checked(_field(defaults, key), getattr(defaults, key), value)
-        for key, value in overrides.items()
-    }
+    checked = {key: _checked(_field(defaults, key), getattr(defaults, key), value) for key, value in overrides.items()}
     try:
         return dataclasses.replace(defaults, **checked)
     except (ValueError, TypeError) as err:
@@ -141,9 +136,7 @@ def _checked(field, default, value):
         items = value if isinstance(value, tuple | list) else (value,)
         if default:
             if not items:
-                raise InputError(
-                    f"{field.name} should have at least one value, such as {_text(default[:1])}."
-                )
+                raise InputError(f"{field.name} should have at least one value, such as {_text(default[:1])}.")
             items = [_checked_item(field.name, default[0], item) for item in items]
         value = tuple(items)
     else:

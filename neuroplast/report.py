@@ -56,13 +56,9 @@ def print_paths(folder: Path, console: Console) -> None:
     """Where the run, its figure, its results and its record are."""
     for name in ("", "figure.png", "results.nc", "run.json"):
         if (folder / name).exists():
-            console.print(
-                f"{name or 'run':<12}{folder / name}", soft_wrap=True, highlight=False, markup=False
-            )
+            console.print(f"{name or 'run':<12}{folder / name}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _title(record):
-    size = (
-        " (--quick: a small size, at which the paper's claims need not hold)" if record.get("quick") else ""
-    )
+    size = " (--quick: a small size, at which the paper's claims need not hold)" if record.get("quick") else ""
     return f"{record.get('protocol')}: paper and measurement{size}"

@@ -87,9 +87,7 @@ class RunFolder:
             )
         # A run killed before its record stood under its name has left only the temporary file.
         if before is None and {path.name for path in self.path.iterdir()} - {RECORD + LEFTOVER}:
-            raise InputError(
-                f"{self.path}: is not empty and holds no run. Give another folder with --out DIR."
-            )
+            raise InputError(f"{self.path}: is not empty and holds no run. Give another folder with --out DIR.")
         if before is not None:
             _check_same(self.path, before, identity)
             self.record, self.resumed = before, True

@@ -63,9 +63,7 @@ class Traces:
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder.")
         if not any((folder / name).exists() for name in (RESULTS, SEGMENTS, NETS)):
-            raise InputError(
-                f"{folder}: holds no traces (no {RESULTS}, {SEGMENTS}/ or {NETS}/). Give a run's folder."
-            )
+            raise InputError(f"{folder}: holds no traces (no {RESULTS}, {SEGMENTS}/ or {NETS}/). Give a run's folder.")
         record = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
         return cls(record=record, folder=folder)
 

@@ -180,9 +180,7 @@ def _plain(coords):
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in coords.items()}
     for name, value in plain.items():
         if not isinstance(value, int | float | str):
-            raise InputError(
-                f"The coordinate {name} should be a number without a unit or a text. Got {value!r}."
-            )
+            raise InputError(f"The coordinate {name} should be a number without a unit or a text. Got {value!r}.")
     return plain
 
 

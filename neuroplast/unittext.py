@@ -100,14 +100,10 @@ def _value(node):
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
         left, right = _number(node.left), _number(node.right)
-        if isinstance(node.op, ast.Pow) and not (
-            dimensions(right).is_dimensionless and abs(right) <= LARGEST_POWER
-        ):
+        if isinstance(node.op, ast.Pow) and not (dimensions(right).is_dimensionless and abs(right) <= LARGEST_POWER):
             raise _Unreadable(f"a power should be a number up to {LARGEST_POWER}")
         return _finite(_OPERATIONS[type(node.op)](left, right))
-    raise _Unreadable(
-        f"{ast.unparse(node)} is not allowed here; write numbers with units, such as 20*ms or 0.03"
-    )
+    raise _Unreadable(f"{ast.unparse(node)} is not allowed here; write numbers with units, such as 20*ms or 0.03")
 
 
 def _named(name):

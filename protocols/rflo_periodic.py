@@ -87,13 +87,18 @@ def _alike(dataset):
 
 def _unlike(dataset):
     bptt, learned, _ = _final(dataset, dataset.period.max())
-    return f"BPTT {bptt:.2g}, RFLO {learned:.2g}", holds(bptt < learned)
+    return f"BPTT {bptt:.3g}, RFLO {learned:.3g}", holds(bptt < learned / 1.5)
 
 
 def _learns(dataset):
-    finals = {int(period): _final(dataset, period) for period in dataset.period}
-    text = "; ".join(f"{period} tau: {f[0]:.2g}, {f[1]:.2g} of {f[2]:.2g}" for period, f in finals.items())
-    return text, holds(all(max(bptt, learned) < untrained for bptt, learned, untrained in finals.values()))
+    """Whether the nets end below the untrained ones, and below an output that has only learned to be silent."""
+    texts, learned = [], []
+    for period in dataset.period:
+        *finals, untrained = _final(dataset, period)
+        silent = float((dataset.target.sel(period=period) ** 2).mean() / 2)
+        texts.append(f"{int(period)} tau: {finals[0]:.2g}, {finals[1]:.2g} of {untrained:.2g} (silent {silent:.2g})")
+        learned.append(max(finals) < 0.9 * min(untrained, silent))
+    return "; ".join(texts), holds(all(learned))
 
 
 def _aligns(dataset):
@@ -104,8 +109,10 @@ def _aligns(dataset):
 
 EXPECTED = [
     Claim("shortest period: RFLO ends as low as BPTT", "about equal; here: within a factor of 3", _alike),
-    Claim("longest period: BPTT ends lower", "BPTT below RFLO", _unlike),
-    Claim("both end below the untrained network", "final loss of BPTT, RFLO below the initial", _learns),
+    Claim("longest period: BPTT ends lower", "BPTT below RFLO; here: by a factor of 1.5", _unlike),
+    Claim(
+        "both end below the untrained network", "final loss of BPTT, RFLO below it; here: and below silence", _learns
+    ),
     Claim("RFLO aligns W_out with B (figure 2c)", "from about 0 towards 1; here: to above 0.7", _aligns),
 ]
 

@@ -158,9 +158,7 @@ class Dense(Kit):
 def assert_same(name, found, truth, **tolerance):
     """Compare the state and recordings of one model with the truth."""
     compared = 0
-    for (part, values), (_, expected) in zip(
-        _of_model(name, found), _of_model(name, truth), strict=True
-    ):
+    for (part, values), (_, expected) in zip(_of_model(name, found), _of_model(name, truth), strict=True):
         np.testing.assert_allclose(values, expected, err_msg=part, **(tolerance or TOLERANCE))
         compared += 1
     assert compared

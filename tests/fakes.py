@@ -22,9 +22,7 @@ class CodeRunner:
     abstract_code = "r = 0.1"
 
 
-NET = SimpleNamespace(
-    name="net", equations="dr/dt = (tanh(I) - r) / tau : 1", contained_objects=[CodeRunner()]
-)
+NET = SimpleNamespace(name="net", equations="dr/dt = (tanh(I) - r) / tau : 1", contained_objects=[CodeRunner()])
 NODES = 3  # per trial: reset, run, update
 
 

@@ -31,9 +31,7 @@ def test_missing_values_are_left_out(ax):
 
 def test_targets_are_drawn_over_all_outputs(ax):
     t = [0, 1, 2]
-    *outputs, target = figures.traces_with_targets(
-        ax, t, [[1, 2, 3], [2, 3, 4]], [0, 1, 0], "output", color="red"
-    )
+    *outputs, target = figures.traces_with_targets(ax, t, [[1, 2, 3], [2, 3, 4]], [0, 1, 0], "output", color="red")
     assert [list(line.get_ydata()) for line in outputs] == [[1, 2, 3], [2, 3, 4]]
     assert {line.get_color() for line in outputs} == {"red"}
     assert list(target.get_ydata()) == [0, 1, 0] and target.get_linestyle() == "--"

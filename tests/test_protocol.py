@@ -60,9 +60,7 @@ def test_the_record_says_how_the_results_came_about(done):
     assert written["paper"] == {"figure": "Nobody 1900, figure 0", "doi": "10.0/toy"}
     assert written["parameters"]["tau"] == {"value": "20*ms", "si": 0.02, "unit": "s", "doc": "time constant"}
     assert written["parameters"]["trials"]["si"] == 10
-    assert written["equations"] == {
-        "fake": {"net": "dr/dt = (tanh(I) - r) / tau : 1", "net_reset": "r = 0.1"}
-    }
+    assert written["equations"] == {"fake": {"net": "dr/dt = (tanh(I) - r) / tau : 1", "net_reset": "r = 0.1"}}
     first, second = written["claims"]
     assert (first["name"], first["paper"]) == ("loss falls", "from 1 to 0.1")
     assert second["verdict"] == "not run"
@@ -240,9 +238,7 @@ def test_the_target_is_cpp_with_a_compiler(monkeypatch):
 
 def test_several_nets_run_at_once_only_in_processes_of_their_own(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(
-        protocol, "train_many", lambda jobs, folder, **options: asked.append(options["parallel"])
-    )
+    monkeypatch.setattr(protocol, "train_many", lambda jobs, folder, **options: asked.append(options["parallel"]))
     monkeypatch.setattr("neuroplast.engine.targets.compiler", lambda: None)
     for number, (target, threads) in enumerate([("numpy", 3), ("cpp", 3), ("cpp", 8)]):
         monkeypatch.setattr("neuroplast.protocol.choose_target", lambda *_, target=target: target)
@@ -264,9 +260,7 @@ def test_claims_are_rows():
 
 def test_a_protocol_is_listed_without_being_imported(tmp_path):
     path = tmp_path / "dangerous.py"
-    path.write_text(
-        '"""A title.\n\nMore."""\nPAPER = {"figure": "1"}\nEXPECTED_TIME = "3 s"\nX = f()\n1 / 0\n'
-    )
+    path.write_text('"""A title.\n\nMore."""\nPAPER = {"figure": "1"}\nEXPECTED_TIME = "3 s"\nX = f()\n1 / 0\n')
     info = catalogue.read_info(path)
     assert (info.name, info.title, info.figure, info.doi, info.expected_time) == (
         "dangerous",

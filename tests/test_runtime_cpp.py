@@ -14,9 +14,7 @@ from neuroplast.errors import BuildError
 TEMPLATES = Path(neuroplast.__file__).parent / "engine" / "templates"
 FLAGS = ["-std=c++11", "-O3", "-ffast-math", "-march=native", "-pthread", "-Werror=double-promotion"]
 # What the program's struct Product holds: ta, tb, m, n, k; lda, ldb, ldc; the sizes of A, B, C; alpha, beta.
-HEADER = np.dtype(
-    [("bytes", "i8"), ("shape", "i8", 5), ("ld", "i8", 3), ("sizes", "i8", 3), ("scale", "f8", 2)]
-)
+HEADER = np.dtype([("bytes", "i8"), ("shape", "i8", 5), ("ld", "i8", 3), ("sizes", "i8", 3), ("scale", "f8", 2)])
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,7 @@ def recurrent():
         name="W",
     )
     last = R.run_regularly("last = h", when="groups", order=5, name="R_last")
-    error = R.run_regularly(
-        "slope = 1 - tanh(I)**2\nerr = h - sin(0.3*k + i)", when="groups", order=15, name="R_error"
-    )
+    error = R.run_regularly("slope = 1 - tanh(I)**2\nerr = h - sin(0.3*k + i)", when="groups", order=15, name="R_error")
     adjoint = R.run_regularly(
         "z = (1 - 0.1)*z + back + err\ndelta = 0.1*slope*z", when="groups", order=10, name="R_adjoint"
     )

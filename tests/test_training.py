@@ -55,9 +55,7 @@ def test_a_training_is_one_run_of_the_simulation(tmp_path):
 
 def test_seed_state_and_counts_reach_the_simulation(tmp_path, unbroken):
     start = {"net.w": np.full(9, 0.5)}
-    trained = train(
-        FakeSimulation(), tmp_path, seed=4, counts={"trial": 2, "run": 3}, state=start, recorded=RECORDED
-    )
+    trained = train(FakeSimulation(), tmp_path, seed=4, counts={"trial": 2, "run": 3}, state=start, recorded=RECORDED)
     direct = FakeSimulation().run(state=start, seed=4, counts={"trial": 2, "run": 3})
     assert trained.dataset.sizes["sample"] == 6
     np.testing.assert_array_equal(trained.dataset.y, direct.monitors["probe"]["y"])
@@ -163,9 +161,7 @@ def test_an_ended_training_is_not_run_again(tmp_path):
 
 
 def test_coordinates_are_plain(tmp_path):
-    trained = train(
-        FakeSimulation(2), tmp_path / "a", coords={"T": np.int64(20)}, counts={"run": np.int64(3)}
-    )
+    trained = train(FakeSimulation(2), tmp_path / "a", coords={"T": np.int64(20)}, counts={"run": np.int64(3)})
     assert trained.coords == {"T": 20} and type(trained.coords["T"]) is int
     with pytest.raises(InputError, match="coordinate T should be a number without a unit or a text"):
         train(FakeSimulation(2), tmp_path / "b", coords={"T": [1, 2]})

@@ -199,7 +199,7 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
             lines = [
                 check,
                 f"gemm<{real}>(true, false, {n_pre}, {n_post}, {steps}, 1, {a} + {a_start}, {a_size}, {b} + {b_start}, "
-                f"{b_size}, {first}, {out}, {n_post});"
+                f"{b_size}, {first}, {out}, {n_post});",
             ]
         else:
             lines = [

@@ -200,9 +200,7 @@ def backpropagate(w, B, x, target, trial, tau, rule):
     z = M @ err[T - 1]
     for k in range(T - 1, 0, -1):
         delta = z * slope(trial.u[k], rule.guarded) / tau
-        total = total + Weights(
-            np.outer(delta, x[k]), np.outer(delta, trial.h[k - 1]), np.outer(err[k], trial.h[k])
-        )
+        total = total + Weights(np.outer(delta, x[k]), np.outer(delta, trial.h[k - 1]), np.outer(err[k], trial.h[k]))
         z = (1 - 1 / tau) * z + M @ err[k if rule.slips else k - 1] + w.rec.T @ delta
     return total
 
