@@ -335,6 +335,10 @@ def test_over_a_tape_only_products_are_accumulated():
         synapses.accumulate("G", "w*x_pre*y_post", over=tape)
     with pytest.raises(InputError, match="no tape .* holds 'y' of 'post'; they hold pre.x"):
         synapses.accumulate("G", "x_pre*y_post", over=tape)
+    # Names without a suffix are the postsynaptic group's, as in Brian2.
+    both = tape, Tape(synapses.target, ["y"], 5, "other")
+    named, plain = (synapses.accumulate("G", f"x_pre*{y}", over=both, name=y) for y in ("y_post", "y"))
+    assert named.access.reads == plain.access.reads
 
 
 def test_elements_of_a_matrix_are_indexed_by_neuron():

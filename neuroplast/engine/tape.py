@@ -176,8 +176,8 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
             f"DenseSynapses '{synapses.name}': over a tape, accumulate takes one product of a presynaptic and a "
             "postsynaptic variable, such as 'd_post*x_pre'. Put factors into the recorded variable or into the update."
         )
-    pre = _recorded(synapses, synapses.source, terms[0]["pre"][1][: -len("_pre")], tapes)
-    post = _recorded(synapses, synapses.target, terms[0]["post"][1][: -len("_post")], tapes)
+    pre = _recorded(synapses, synapses.source, terms[0]["pre"][1].removesuffix("_pre"), tapes)
+    post = _recorded(synapses, synapses.target, terms[0]["post"][1].removesuffix("_post"), tapes)
     counters = active_device().counters.variables
     n_pre, n_post = synapses.shape
     batch = batch_of(synapses.source)
