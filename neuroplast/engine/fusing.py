@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from brian2.codegen.translation import get_identifiers_recursively
 from brian2.groups.group import CodeRunner
 from brian2.synapses.synapses import SummedVariableUpdater
 
@@ -102,20 +103,27 @@ def _fuse_synapses(synapses, calls, fuse):
 def _movable(updates, calls):
     """The longest run of updates, ending with the last, that can all move to the place of the last."""
     parts = [updates[-1]]
-    temporaries = _temporaries(calls[updates[-1]].operation)
     for i in reversed(updates[:-1]):
         moved = access_of(calls[i].operation)
         between = [c for n, c in enumerate(calls) if i < n < parts[-1] and n not in parts and c.middle is not None]
-        names = _temporaries(calls[i].operation)
-        if any(moved.conflicts(access_of(c.operation)) for c in between) or names & temporaries:
+        mixed = any(_names_mix(calls[i].operation, calls[n].operation) for n in parts)
+        if any(moved.conflicts(access_of(c.operation)) for c in between) or mixed:
             break
         parts.insert(0, i)
-        temporaries |= names
     return parts
 
 
+def _names_mix(first, second):
+    """Whether a name that one defines for itself means something else in the other."""
+    (mine, named), (others, other_named) = _temporaries(first), _temporaries(second)
+    return mine & other_named or others & named
+
+
 def _temporaries(operation):
-    return {n for n in written_names(operation.abstract_code) if n not in operation.group.variables}
+    """Names that the statements of an operation define, and all names in them."""
+    variables = operation.group.variables
+    named = get_identifiers_recursively([operation.abstract_code], variables)
+    return {n for n in written_names(operation.abstract_code) if n not in variables} - {"_synaptic_var"}, named
 
 
 def _can_join(i, parts, calls):
@@ -125,6 +133,8 @@ def _can_join(i, parts, calls):
         getattr(v.owner, "name", "") in ("schedule", "defaultclock") and v.name != "dt" for v in read.reads
     ):
         return False  # it reads t or k, which change between the steps
+    if any(_names_mix(calls[n].operation, calls[i].operation) for n in parts):
+        return False
     last = parts[-1]
     between = [c for n, c in enumerate(calls) if n > last or n < i]
     reads = {v for v in read.reads}
