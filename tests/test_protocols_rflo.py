@@ -78,7 +78,8 @@ def curves(**finals):
     trial = xr.DataArray(np.linspace(0, 1, 101), dims="trial")
     loss = (1 + (rules - 1) * trial).expand_dims(net=3)
     alignment = (finals["alignment"] * trial).broadcast_like(loss)
-    return xr.Dataset({"loss": loss, "alignment": alignment})
+    target = xr.DataArray(np.full((2, 10), 0.9), {"period": [20, 160]}, dims=("period", "step"))  # silence: 0.405
+    return xr.Dataset({"loss": loss, "alignment": alignment, "target": target})
 
 
 def test_claims_of_the_paper_can_hold():
@@ -91,6 +92,7 @@ def test_claims_of_the_paper_can_hold():
         ({"rflo": [0.05, 0.3]}, 0),
         ({"rflo": [0.02, 0.09]}, 1),
         ({"rflo": [0.02, 1.5]}, 2),
+        ({"rflo": [0.02, 0.4]}, 2),  # below the untrained network, not below an output that is merely silent
         ({"alignment": 0.6}, 3),
     ],
 )
