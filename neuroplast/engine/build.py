@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 #: -fno-finite-math-only keeps NaN checks alive but hides __FAST_MATH__, without which glibc offers no vector tanh.
 FLAGS = [
-    "-std=c++14", "-march=native", "-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__",
+    "-std=c++14", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__",
     "-fno-semantic-interposition", "-w", "-pthread",
 ]  # fmt: skip
 
@@ -143,8 +143,8 @@ def build(device, project, buffers):
     objects = [part.with_suffix(".o") for part in parts]
     try:
         _compile(
-            [path, *compile_flags, *includes, level, "-c", str(part), "-o", str(obj)]
-            for level, part, obj in zip(("-O3", "-O0"), parts, objects, strict=True)
+            [path, *compile_flags, *includes, *level, "-c", str(part), "-o", str(obj)]
+            for level, part, obj in zip(([], ["-O0"]), parts, objects, strict=True)  # the last level counts
         )
         _compile([[path, *map(str, objects), "-o", temporary, *link]])
     except BuildError:
