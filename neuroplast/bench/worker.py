@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 import time
 from functools import partial
 from importlib import import_module
@@ -72,7 +73,8 @@ class Worker:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # of a process that has died; its error is in the answers
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
         self.errors.close()

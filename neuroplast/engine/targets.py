@@ -90,7 +90,7 @@ def active_device():
     device = get_device()
     if not hasattr(device, "counters"):
         raise InputError(
-            "No simulation has been started. Call neuroplast.start(target='cpp') (or 'numpy') before making "
+            "No simulation has been started. Call neuroplast.engine.start('cpp') (or 'numpy') before making "
             "populations and synapses."
         )
     return device
