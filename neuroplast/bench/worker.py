@@ -12,8 +12,8 @@ import resource
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 import time
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 
