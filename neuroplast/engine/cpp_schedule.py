@@ -102,8 +102,8 @@ def _arrays(program):
 
 
 def _counts(program):
-    counts = program.schedule.counts()
-    lines = [f"static int64_t count_{name} = {value};" for name, value in counts.items()]
+    counts = program.schedule.counts()  # their values come from the command line: one program serves all of them
+    lines = [f"static int64_t count_{name} = 0;" for name in counts]
     rows = [f'    {{"{name}", &count_{name}}},' for name in counts]
     lines += ["static const std::map<std::string, int64_t*> counts = {", *rows, "};"]
     counters = program.device.counters
