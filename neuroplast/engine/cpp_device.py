@@ -38,6 +38,7 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
     def begin(self):
         """Prepare for a new simulation."""
         self.counters = Counters()
+        self.simulation = None  # name of the one that has been built of its objects
         self.headers = ['"neuroplast.h"']
         use_template_cache(DenseCodeObject.templater.env)
         self.include_dirs, self.library_dirs = [], []

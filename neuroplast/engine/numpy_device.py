@@ -133,6 +133,7 @@ class NumpyDevice(InitialValues, RuntimeDevice):
     def begin(self):
         """Prepare for a new simulation."""
         self.counters = Counters()
+        self.simulation = None  # name of the one that has been built of its objects
 
     def code_object_class(self, codeobj_class=None, fallback_pref=None):
         """Numpy, whatever the preferences say."""

@@ -79,8 +79,8 @@ class Simulation:
         Raises
         ------
         InputError
-            For what is wrong in the equations (see `neuroplast.engine.prepare.prepare`), or two objects of
-            the same name.
+            For what is wrong in the equations (see `neuroplast.engine.prepare.prepare`), two objects of the same
+            name, or objects of another simulation.
         BuildError
             If there is no C++ compiler, or it fails.
         """
@@ -93,6 +93,13 @@ class Simulation:
         from neuroplast.engine.cpp_backend import CppBackend
         from neuroplast.engine.numpy_backend import NumpyBackend
 
+        if self.device.simulation is not None:
+            raise InputError(
+                f"Simulation '{self.name}': what was made since start() belongs to simulation "
+                f"'{self.device.simulation}' already. Put all phases into one schedule, or call start() and make the "
+                "objects anew."
+            )
+        self.device.simulation = self.name
         arrays = {}
         for name, variable in _arrays(self.device):
             if name in arrays:
