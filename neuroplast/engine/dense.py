@@ -15,7 +15,7 @@ from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch,
 from brian2.utils.stringtools import deindent, get_identifiers
 
 from neuroplast.engine.access import statement_lines, written_names
-from neuroplast.engine.messages import explained
+from neuroplast.engine.messages import explained, integer
 from neuroplast.engine.population import batch_of
 from neuroplast.engine.products import product_blocks
 from neuroplast.engine.tape import accumulate_over
@@ -77,7 +77,8 @@ class DenseSynapses(Synapses):
             )
         self.shape = (len(source) // self.batch, len(target) // self.batch)
         self.mask = None
-        orders = dict(order) if isinstance(order, dict) else {"update": int(order)}
+        orders = order if isinstance(order, dict) else {"update": order}
+        orders = {key: integer(f"DenseSynapses '{name}'", f"order of {key}", place) for key, place in orders.items()}
         try:
             model = model if isinstance(model, Equations) else Equations(model or "")
             _check_targets(name, model, source, target)
@@ -110,6 +111,8 @@ class DenseSynapses(Synapses):
                 f"DenseSynapses '{self.name}': the mask should have shape (N_pre, N_post) = {self.shape}. "
                 f"Got {mask.shape}."
             )
+        if not np.isin(mask, (0, 1)).all():
+            raise InputError(f"DenseSynapses '{self.name}': the mask should hold booleans. Got {mask.dtype} values.")
         mask = mask.astype(bool)
         self.variables.add_array(
             "_mask", size=mask.size, dtype=bool, values=mask.ravel(), constant=True, read_only=True

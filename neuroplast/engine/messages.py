@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from neuroplast.errors import InputError, NeuroplastError
 
 
@@ -57,6 +59,19 @@ def _missing(error, group):
         f"'{owner.name}' has no variable '{variable}'; its variables are {has}. Add '{variable}' to its equations, or "
         f"give a constant '{name}' in the namespace."
     )
+
+
+def integer(owner, label, value):
+    """`value` as int.
+
+    Raises
+    ------
+    InputError
+        If it is no integer; names the owner and the label.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"{owner}: {label} should be an integer. Got {value!r}.")
+    return int(value)
 
 
 def whole_number(owner, label, value, least):

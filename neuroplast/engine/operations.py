@@ -6,6 +6,7 @@ import numpy as np
 from brian2 import prefs
 from brian2.core.variables import ArrayVariable
 from brian2.groups.group import CodeRunner, Group
+from brian2.groups.subgroup import Subgroup
 from brian2.input.poissoninput import PoissonInput
 from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
@@ -24,8 +25,8 @@ SLOTS = [
     for prefix in ("before_", "", "after_")
 ]
 
-#: What needs spikes handed over or Python called between steps, which a schedule does not do.
-_ACT_ON_SPIKES = (EventMonitor, PoissonInput, PopulationRateMonitor, SpikeGeneratorGroup, SynapticPathway)
+#: What needs spikes handed over between steps, which a schedule does not do, and what has no operations.
+_NOT_RUN = (EventMonitor, PoissonInput, PopulationRateMonitor, SpikeGeneratorGroup, Subgroup, SynapticPathway)
 
 
 class NativeOperation:
@@ -111,7 +112,7 @@ def operations_of(objects, named):
             return
         runs = isinstance(obj, NativeOperation | CodeRunner)
         group = isinstance(obj, Group) and hasattr(obj, "contained_objects")
-        if isinstance(obj, _ACT_ON_SPIKES) or not (runs or group):
+        if isinstance(obj, _NOT_RUN) or not (runs or group):
             raise InputError(
                 "A schedule runs populations, DenseSynapses, StateMonitors, what run_regularly returns, and native "
                 f"operations. Got {getattr(obj, 'name', obj)!r}, a {type(obj).__name__}."

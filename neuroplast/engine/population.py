@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from brian2 import NeuronGroup, Subgroup
 
-from neuroplast.engine.messages import explained, whole_number
+from neuroplast.engine.messages import explained, integer, whole_number
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
@@ -43,7 +43,7 @@ class Population(NeuronGroup):
         self.features = whole_number(owner, "N", N, 1)
         self.batch = whole_number(owner, "batch", batch, 1)
         try:
-            super().__init__(self.features * self.batch, model, order=order, **kwargs)
+            super().__init__(self.features * self.batch, model, order=integer(owner, "order", order), **kwargs)
         except Exception as error:
             raise explained(owner, error, code=str(model)) from error
         reserved = sorted({"batch", "copy", "feature"} & set(self.equations))
