@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO_ARGS ?= rflo_periodic --set nets=3 --resume
+DEMO_ARGS ?= rflo_periodic --set nets=3 --out runs/demo --resume
 
 .PHONY: demo test lint docs
 .DELETE_ON_ERROR:
