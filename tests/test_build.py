@@ -110,7 +110,7 @@ def compiler(tmp_path, text):
 
 
 def test_a_compiler_that_fails_is_quoted(tmp_path, monkeypatch):
-    lines = "for i in $(seq 1 60); do echo \"line $i of the compiler\" >&2; done; exit 1"
+    lines = 'for i in $(seq 1 60); do echo "line $i of the compiler" >&2; done; exit 1'
     monkeypatch.setenv("CXX", compiler(tmp_path, lines))
     monkeypatch.setenv("NEUROPLAST_CACHE", str(tmp_path / "cache"))
     with pytest.raises(BuildError) as error:

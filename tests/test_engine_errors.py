@@ -133,7 +133,9 @@ def test_inconsistent_units_show_the_line_and_both_units(target, case, words):
 def test_values_of_another_unit(target, value):
     A = Population(2, "v : volt", name="A")
     for assign in (lambda: setattr(A, "v", value), lambda: A.v.__setitem__(slice(0, 2), value)):
-        with pytest.raises(brian2.DimensionMismatchError, match="v should be set .* units volt|variable v .units are V"):
+        with pytest.raises(
+            brian2.DimensionMismatchError, match="v should be set .* units volt|variable v .units are V"
+        ):
             assign()
     A.v = [1, 2] * volt
     np.testing.assert_array_equal(A.v_, [1, 2])

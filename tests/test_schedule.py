@@ -16,9 +16,7 @@ TARGETS = ["numpy", "cpp"]
 def scheduled(target):
     """Epochs of trials: a reset, a run that learns, a rest that does not, an update at the end of each epoch."""
     start(target, dt=DT)
-    A = Population(
-        4, "dh/dt = (-h + tanh(I + x))/(5*ms) : 1\nI : 1\nx : 1", method="euler", order=10, name="A"
-    )
+    A = Population(4, "dh/dt = (-h + tanh(I + x))/(5*ms) : 1\nI : 1\nx : 1", method="euler", order=10, name="A")
     S = DenseSynapses(A, A, "w : 1\ng : 1\nI_post = w*h_pre : 1 (summed)", order={"I_post": 0}, name="S")
     reset = A.run_regularly("h = 0.1*i + 0.01*trial", name="reset")
     drive = A.run_regularly("x = sin(0.5*k) + epoch", when="groups", order=-5, name="drive")
