@@ -446,7 +446,7 @@ def test_other_random_numbers(target, call, function):
     ("code", "words"),
     [
         ("w += (x_pre", "'rule': '\\(' was never closed"),
-        ("w x_pre", "'rule': Parsing the statement failed"),
+        ("w x_pre", "'rule': .*found 'x'.*\n +w x_pre"),
         ("f = 3", "'rule': .*Cannot write to subexpression 'f'"),
         ("w = 1\ng = 2", "'rule': All writes to scalar variables .*'g'.*w = 1"),
         ("w = x_pre + nothing(x_post)", "'rule': 'S' has no variable 'nothing'"),

@@ -232,7 +232,7 @@ class DenseSynapses(Synapses):
         try:
             written = written_names(runner.abstract_code)
         except ValueError as error:
-            raise explained(f"'{runner.name}'", error) from error
+            raise explained(f"'{runner.name}'", error, code=runner.abstract_code) from error
         foreign = sorted(n for n in written if self.variables.indices[n] in _NEURON_INDICES)
         if not foreign:
             self._lower_update(runner)
