@@ -109,3 +109,11 @@ def test_nan_and_single_precision(target):
     error = diverge(simulation, {"A.c": [9, 0.5, 9, 9]})  # log(-0.5)
     assert (error.variable, error.index, error.where["trial"]) == ("A.z", 1, 0)
     assert np.isnan(error.partial.state["A.z"][1])
+
+
+@pytest.mark.parametrize("trial", [0, 2, 3])
+def test_the_end_of_a_stretch_is_looked_at(simulation, trial):
+    """Also where the schedule goes on: the state that is handed back must be finite."""
+    # y = 1/(c - trial) is infinite in the event of the trial that c names; that event is the last of the stretch.
+    error = diverge(simulation, {"A.c": [9.0, 9.0, float(trial), 9.0]}, stop=3 * trial + 2)
+    assert (error.variable, error.index, error.where["trial"]) == ("A.y", 2, trial)

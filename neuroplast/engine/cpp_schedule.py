@@ -115,6 +115,8 @@ def _counts(program):
     return "\n".join(lines)
 
 
+_LOOK = "if ((NP_tick & watch_mask) == 0 && !watch()) return;"
+
 _WATCH = """
 // Looks through the state for a number that is not finite; reports the first and tells the schedule to stop.
 static bool watch()
@@ -167,7 +169,10 @@ void arguments(std::vector<std::string>& args)
 
 
 def _run(program):
-    lines = [
+    lines = ["static void loops()", "{"]
+    _body(program, program.schedule.body, lines, 1)
+    lines += [
+        "}",
         "void run()",
         "{",
         "#ifdef NEUROPLAST_BLAS_PREFIX",
@@ -176,9 +181,10 @@ def _run(program):
         "    load(constants_dir, arrays());",
         "    load(state_dir, arrays());",
         "    rng_tick = NP_tick;",
+        "    loops();",
+        "    if (exit_status == 0) watch();",
+        "}",
     ]
-    _body(program, program.schedule.body, lines, 1)
-    lines += ["    watch();", "}"]
     return "\n".join(lines)
 
 
@@ -200,6 +206,7 @@ def _body(program, body, lines, depth):
         else:
             lines += [f"{pad}    {_call(call, call.alone)}" for call in calls if call.alone]
             lines.append(f"{pad}    rng_tick = NP_tick += 1;")
+            lines.append(f"{pad}    {_LOOK}")
             lines.append(f"{pad}    if (watch_mask == 0 && !watch()) return;")
         lines.append(f"{pad}}}")
 
@@ -223,7 +230,7 @@ def _steps(node, calls):
             lines.append(f"    if (_last) {_call(call, 'run')} else {{ {_call(call, 'fused')} }}")
     if node.clock == "advance":
         lines.append("    NP_timestep += 1; NP_t = NP_timestep*NP_dt;")
-    lines += ["    rng_tick = NP_tick += 1;", "    if ((NP_tick & watch_mask) == 0 && !watch()) return;", "}"]
+    lines += ["    rng_tick = NP_tick += 1;", f"    {_LOOK}", "}"]
     return lines
 
 
