@@ -22,18 +22,16 @@ def cache(tmp_path_factory):
         yield folder
 
 
-def network(weights=1.0, gain=2.0, steps=3, trials=2, drive=(1.0, 2.0), names=("A", "S", "M"), mask=None, **kwds):
+def network(weights=1.0, gain=2.0, steps=3, trials=2, drive=(1.0, 2.0), mask=None, **kwds):
     """A simulation with everything that a program may hold: constants, monitors, random numbers, a mask."""
     start("cpp", dt=1 * ms)
     level = TimedArray(np.array(drive), dt=1 * ms, name="level")
-    A = Population(3, "x : 1\nI : 1", name=names[0])
-    A.run_regularly("x = level(t) + gain*I + rand()", when="groups", order=2, name=f"{names[0]}_statements")
+    A = Population(3, "x : 1\nI : 1", name="A")
+    A.run_regularly("x = level(t) + gain*I + rand()", when="groups", order=2, name="statements")
     mask = np.eye(3, dtype=bool) if mask is None else mask
-    S = DenseSynapses(
-        A, A, "w : 1\nI_post = w*x_pre : 1 (summed)", order={"I_post": 1}, mask=mask, name=names[1]
-    )  # fmt: skip
+    S = DenseSynapses(A, A, "w : 1\nI_post = w*x_pre : 1 (summed)", order={"I_post": 1}, mask=mask, name="S")
     S.w = weights
-    M = StateMonitor(A, "x", record=True, when="end", name=names[2])
+    M = StateMonitor(A, "x", record=True, when="end", name="M")
     schedule = Schedule([Loop("trial", trials, [Phase("run", [A, S, M], steps), Event("pause", [M])])])
     return Simulation(schedule, namespace={"level": level, "gain": gain}, **kwds).build()
 
@@ -82,12 +80,6 @@ def test_a_changed_model_is_compiled(first):
     changed = network(gain=2.5)
     assert not cached(changed)
     assert changed._backend.binary != first._backend.binary
-
-
-def test_changed_names_are_compiled(first):
-    changed = network(names=("B", "T", "N"))
-    assert not cached(changed)
-    assert "B.x" in changed.run().state
 
 
 def test_another_process_finds_the_program(first, cache):
