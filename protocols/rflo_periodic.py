@@ -21,7 +21,7 @@ from neuroplast.tasks import periodic
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Murray 2019, figure 2a", "doi": "10.7554/eLife.43299"}
-EXPECTED_TIME = "2 min"
+EXPECTED_TIME = "2 min on two idle cores"
 RULES = {"bptt": BPTT, "rflo": RFLO}
 
 
