@@ -10,6 +10,7 @@ import pytest
 from brian2 import StateMonitor, TimedArray, ms
 
 from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, have_compiler, start
+from neuroplast.engine.build import cache_dir
 from neuroplast.errors import BuildError
 
 
@@ -88,6 +89,15 @@ def test_another_process_finds_the_program(first, cache):
     environment = {**os.environ, "PYTHONPATH": path, "NEUROPLAST_CACHE": str(cache)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True"]
+
+
+@pytest.mark.parametrize("variable", ["NEUROPLAST_CACHE", "XDG_CACHE_HOME"])
+def test_the_cache_does_not_move_with_the_working_folder(tmp_path, monkeypatch, variable):
+    monkeypatch.delenv("NEUROPLAST_CACHE", raising=False)
+    monkeypatch.setenv(variable, "here")
+    monkeypatch.chdir(tmp_path)
+    folder = cache_dir()
+    assert folder.is_absolute() and folder.relative_to(tmp_path / "here")
 
 
 def test_nothing_half_written_stays(first, cache):

@@ -257,7 +257,7 @@ def test_a_slice_of_a_slice_counts_neurons(target):
 
 @pytest.mark.parametrize("option", ["on_pre", "on_post", "delay", "multisynaptic_index"])
 def test_spikes_and_delays(target, option):
-    refused(f"'S': {option} has no dense form.*Use brian2.Synapses", lambda: pair(**{option: "w += 1"}))
+    refused(f"'S': {option} has no dense form.*brian2.Synapses have it", lambda: pair(**{option: "w += 1"}))
 
 
 def test_equations_that_wait_for_spikes(target):
@@ -474,6 +474,21 @@ def test_statements_on_neurons_through_a_mask(target):
     refused(r"'S': 'I_post \+= w' writes I_post through a mask. Use", lambda: S.run_regularly("I_post += w"))
 
 
+@pytest.mark.parametrize(
+    ("equations", "code", "name"),
+    [
+        ("double : 1", "double = 2", "double"),
+        ("x : 1", "new = x\nx = new", "new"),
+        ("this = i : 1", "a = this", "this"),
+    ],
+)
+def test_words_of_the_compiled_language(equations, code, name):
+    start("cpp")
+    A = Population(2, equations, name="A")
+    A.run_regularly(code, name="rule")
+    refused(f"'rule': {name} is a word of C.*another name", build, A)
+
+
 @pytest.mark.parametrize("name", ["batch", "copy", "feature"])
 def test_names_that_mean_the_place_in_a_batch(target, name):
     refused(f"Population 'A': {name} means the place in the batch", lambda: Population(2, f"{name} : 1", name="A"))
@@ -496,6 +511,7 @@ def test_variables_may_be_called_like_the_schedules_integers(target):
         ("dw/dt = (x_pre - w)/ms : 1 (clock-driven)", None, "shared by 3 copies, so .* cannot read x_pre"),
         ("w : 1\nu = x_post : 1", "w += u", "cannot read x_post"),
         ("w : 1\nu = x_post : 1 (constant over dt)", None, "cannot read x_post"),
+        ("w : 1", "w += i/10", r"cannot read i\. Put it into a parameter: S\.place = 'i'"),
         ("w : 1", "x_post += w", r"'x_post \+= w' writes x_post, which has 3 copies"),
     ],
 )

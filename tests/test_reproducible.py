@@ -145,22 +145,32 @@ def batch(threads):
     A = Population(800, "x : 1\nI : 1", batch=64, name="A", order=10)
     B = Population(60, "y : 1\nJ : 1", batch=64, name="B", order=10)
     S = DenseSynapses(
-        A, B, "w : 1\nG : 1\nJ_post = w*x_pre : 1 (summed)\nI_pre = w*y_post : 1 (summed)",
+        A, B, "w : 1\nG : 1\nc : 1\nplace : 1\nJ_post = w*x_pre : 1 (summed)\nI_pre = w*y_post : 1 (summed)",
         order={"J_post": 0, "I_pre": 12}, name="S",
     )  # fmt: skip
     A.run_regularly("x = tanh(0.1*I) + 0.1*randn()", when="groups", order=11, name="draw_x")
     B.run_regularly("y = tanh(J)", when="groups", order=11, name="draw_y")
     S.accumulate("G", "x_pre*y_post", order=20, name="gradient")
-    S.run_regularly("w -= 1e-3*G", order=30, name="learn")
-    S.w = 0.05 * numbers("w", (800, 60))
+    S.run_regularly("w -= 1e-3*G\nc = N_pre - N_post + place", order=30, name="learn")
+    S.w, S.place = 0.05 * numbers("w", (800, 60)), "i/(j + 1)"
     return Simulation(Schedule([Phase("run", [A, B, S], 5)]), namespace={}, threads=threads).run(seed=3)
 
 
-def test_threads_do_not_change_a_byte():
-    one, two, three = (batch(threads).state for threads in (1, 2, 3))
+@pytest.fixture(scope="module")
+def batches():
+    return [batch(threads).state for threads in (1, 2, 3)]
+
+
+def test_threads_do_not_change_a_byte(batches):
+    one, two, three = batches
     assert np.abs(one["S.w"]).max() > 0.01 and np.isfinite(one["A.I"]).all()
     assert_same_bytes(two, one)
     assert_same_bytes(three, one)
+
+
+def test_indices_and_sizes_in_a_batch_count_neurons(batches):
+    i, j = np.arange(800)[:, None], np.arange(60)
+    np.testing.assert_allclose(batches[0]["S.c"].reshape(800, 60), 740 + i / (j + 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1, np.int64(5)])

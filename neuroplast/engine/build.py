@@ -56,9 +56,9 @@ def sources(device, buffers):
 def cache_dir():
     """Folder of compiled programs: ``NEUROPLAST_CACHE``, or ``neuroplast`` in the user's cache folder."""
     if os.environ.get("NEUROPLAST_CACHE"):
-        return Path(os.environ["NEUROPLAST_CACHE"])
+        return Path(os.environ["NEUROPLAST_CACHE"]).absolute()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "neuroplast"
+    return Path(base).absolute() / "neuroplast"
 
 
 @lru_cache

@@ -7,15 +7,17 @@ from copy import copy
 import numpy as np
 from brian2 import Synapses, prefs
 from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
+from brian2.core.functions import Function
 from brian2.core.variables import Constant, DynamicArrayVariable, VariableView
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import Device
 from jinja2 import FileSystemBytecodeCache
 
 from neuroplast.engine import blas
+from neuroplast.engine.access import written_names
 from neuroplast.engine.build import cache_dir
 from neuroplast.engine.counters import Counters
-from neuroplast.engine.cpp_codegen import DenseCodeObject
+from neuroplast.engine.cpp_codegen import DenseCodeObject, operation_name
 from neuroplast.engine.initial import InitialValues, no_random_values
 from neuroplast.errors import InputError
 
@@ -52,6 +54,7 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
     def code_object(self, owner, name, abstract_code, variables, template_name, *args, codeobj_class=None, **kwds):
         """A code object with a name that is unique within this simulation (see `Device.code_object`)."""
         kwds["codeobj_class"] = codeobj_class
+        _check_names(name, abstract_code, variables)
         if codeobj_class is NumpyCodeObject:
             no_random_values(owner, variables)
             return Device.code_object(self, owner, name, abstract_code, variables, template_name, *args, **kwds)
@@ -186,6 +189,25 @@ def use_template_cache(env):
     except OSError:
         return  # the build says so if it matters
     env.bytecode_cache = FileSystemBytecodeCache(str(folder))
+
+
+def _check_names(name, code, variables):
+    """Refuse variables, of an object or of its statements, that are called like a word of C++."""
+    text = "\n".join(code.values()) if isinstance(code, dict) else code or ""
+    names = {n for n, variable in variables.items() if not isinstance(variable, Function)} | written_names(text)
+    words = sorted(names & _CPP_WORDS)
+    if words:
+        owner = operation_name(name.rstrip("*"))
+        raise InputError(f"'{owner}': {', '.join(words)} is a word of C++. Give the variable another name.")
+
+
+_CPP_WORDS = frozenset(
+    """alignas alignof asm auto bitand bitor bool break case catch char class compl const constexpr continue decltype
+    default delete do double else enum explicit export extern false float for friend goto if inline int long mutable
+    namespace new noexcept nullptr operator private protected public register return short signed sizeof static struct
+    switch template this throw true try typedef typeid typename union unsigned using virtual void volatile while xor
+    NULL NAN""".split()
+)
 
 
 def array_variables(device):

@@ -65,8 +65,8 @@ class DenseSynapses(Synapses):
         unsupported = sorted({"on_pre", "on_post", "delay", "multisynaptic_index", "on_event", "connect"} & set(kwargs))
         if unsupported:
             raise InputError(
-                f"DenseSynapses '{name}': {', '.join(unsupported)} has no dense form (no spikes, no delays, one "
-                "synapse per pair). Use brian2.Synapses for it."
+                f"DenseSynapses '{name}': {', '.join(unsupported)} has no dense form: no spikes, no delays, one "
+                "synapse per pair. Outside of schedules, brian2.Synapses have it."
             )
         target = source if target is None else target
         self.batch = batch_of(source)
@@ -120,7 +120,10 @@ class DenseSynapses(Synapses):
         return mask
 
     def _index_features(self):
-        """Make ``i`` and ``j`` the neuron within its group, whichever the copy."""
+        """Make ``i`` and ``j`` the neuron within its group, whichever the copy, and count neurons without copies."""
+        for name, number in zip(("N_pre", "N_post"), self.shape, strict=True):
+            del self.variables._variables[name]
+            self.variables.add_constant(name, value=number)
         for name, side, group in (("i", "pre", self.source), ("j", "post", self.target)):
             del self.variables._variables[name]
             first = getattr(group, "start", 0) // self.batch
@@ -211,8 +214,27 @@ class DenseSynapses(Synapses):
     def run_regularly(self, code, dt=None, clock=None, when="groups", order=0, name=None):
         """Run statements on every synapse once per step (see `brian2.Synapses.run_regularly`).
 
-        Statements that write a variable of the pre- or postsynaptic group are run one synapse after the other by
-        Brian2's own template: slower, and right.
+        Statements that write a variable of the pre- or postsynaptic group, which many synapses share, are run one
+        synapse after the other: slower, and right.
+
+        Parameters
+        ----------
+        code : str
+            Statements, as in Brian2.
+        when, order : str, int
+            Place in the step.
+        name : str, optional
+
+        Returns
+        -------
+        CodeRunner
+            To be listed in a schedule by itself where it should not run with the synapses' other operations.
+
+        Raises
+        ------
+        InputError
+            For a `dt` or `clock`, statements that cannot be parsed, or that write neurons' variables in a batch or
+            through a mask.
         """
         if dt is not None or clock is not None:
             raise InputError(
@@ -316,10 +338,13 @@ class DenseSynapses(Synapses):
         for statement in [*equations, *self._statements()]:
             used = neuron_names(self, statement)
             if used:
+                shown = [n for n in used if n in get_identifiers(statement)] or used
+                remedy = f"Reduce over the copies first: accumulate('G', 'expression of {shown[0]}')."
+                if set(shown) <= {"i", "j"}:
+                    remedy = f"Put it into a parameter: {self.name}.place = '{shown[0]}'."
                 raise InputError(
                     f"DenseSynapses '{self.name}': its variables are shared by {self.batch} copies, so '{statement}' "
-                    f"cannot read {', '.join(used)}. Reduce over the copies first: accumulate('G', 'expression of "
-                    f"{used[0]}')."
+                    f"cannot read {', '.join(shown)}. {remedy}"
                 )
 
     def _statements(self):

@@ -141,11 +141,6 @@ def _can_join(i, parts, calls):
     return not any(access_of(c.operation).writes & reads for c in between)
 
 
-def _changes_by_itself(variable):
-    """Whether it is the time or one of the schedule's integers, which change between the steps."""
-    return variable.owner.name in ("schedule", "defaultclock") and variable.name != "dt"
-
-
 def fused_runner(synapses, parts, sums, number):
     """A runner with the statements of `parts`, then the sums into buffers.
 

@@ -20,7 +20,6 @@ from neuroplast.engine.initial import InitialValues, no_random_values
 _ARRAY = SimpleNamespace(scalar=False)  # what a name that a block defines itself counts as
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
 
-
 #: Index of the random numbers of shared variables, as text: what ``(uint32_t)-1`` is in the C++ templates.
 SHARED_INDEX = "4294967295"
 

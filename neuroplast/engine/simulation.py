@@ -55,6 +55,12 @@ class Simulation:
     namespace : dict, optional
         External names in the equations; the caller's local names by default.
 
+    Attributes
+    ----------
+    initial : dict of str to array
+        ``object.variable`` and its values at position 0, once the simulation is built. What is set in Python later
+        does not get in: give it to `run` as `state`.
+
     Raises
     ------
     InputError
