@@ -8,7 +8,7 @@ from engine_models import numbers
 from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, Tape, start
 
 TARGETS = ["numpy", "cpp"]
-TRIALS, STEPS = 50, 4
+TRIALS, STEPS = 50, 3
 
 
 def learning(threads=1):
@@ -45,13 +45,20 @@ def learning(threads=1):
     gradient = W.accumulate("G", "last_pre*z_post", over=(tape, other), name="gradient")
     M = StateMonitor(R, ["h", "z", "trial", "k"], record=True, when="end", name="M")
     W.w = numbers("w", (6, 6))
+    # Large enough for sweeps that alternate their direction.
+    L = Population(250, "x : 1\nJ : 1", name="L")
+    V = DenseSynapses(L, L, "v : 1\nJ_post = v*x_pre : 1 (summed)", order={"J_post": 0}, name="V")
+    L.run_regularly("x = tanh(J + 0.1*rand())", when="groups", order=10, name="large")
+    V.run_regularly("v += 1e-3*x_pre*x_post", order=20, name="hebb")
+    V.v = 0.1 * numbers("v", (250, 250))
     body = [
         Event("reset", [reset]),
         Phase("run", [total, last, R.state_updater, W.state_updater, online, tape.store(), M], STEPS),
         Phase("replay", [tape.load(), back, adjoint, other.store(), M], STEPS, clock="hold", direction=-1),
         Event("gradient", [gradient]),
         Event("update", [update]),
-        Event("pause", [M]),
+        Phase("large", [L, V, V.summed_updaters["J_post"]], 2),
+        Event("sum", [V.summed_updaters["J_post"]]),
     ]
     return Simulation(Schedule([Loop("trial", TRIALS, body)]), namespace={}, threads=threads)
 
@@ -73,16 +80,16 @@ def assert_same_bytes(found, expected):
         assert found[name].tobytes() == values.tobytes(), name
 
 
-# Positions within a trial: 0 reset, 1 run, 2 replay, 3 gradient, 4 update, 5 pause.
+# Positions within a trial: 0 reset, 1 run, 2 replay, 3 gradient, 4 update, 5 large, 6 sum.
 @pytest.mark.parametrize(
     "cuts",
-    [(70, 200), (2,), (3, 4, 5), (1, 7, 8, 295), (150,), (0, 300)],
-    ids=["70,200", "before replay", "between events", "odd places", "half", "at the ends"],
+    [(70, 200), (2,), (3, 4), (347, 348, 349), (1, 8, 9, 295), (175,), (0, 350)],
+    ids=["70,200", "before replay", "between events", "around large", "odd places", "half", "at the ends"],
 )
 def test_pieces_are_the_whole(simulation, whole, cuts):
-    assert simulation.length() == 300
+    assert simulation.length() == 350
     state, position, pieces = None, 0, []
-    for stop in (*cuts, 300):
+    for stop in (*cuts, 350):
         piece = simulation.run(state, start=position, stop=stop, seed=7)
         state, position = piece.state, piece.position
         pieces.append(piece.monitors["M"])

@@ -204,6 +204,7 @@ def _body(program, body, lines, depth):
         if isinstance(node, Phase):
             lines += [f"{pad}    {line}" for line in _steps(node, calls)]
         else:
+            lines.append(f"{pad}    downward = false;  // not that of the phase before, where a run may be cut")
             lines += [f"{pad}    {_call(call, call.alone)}" for call in calls if call.alone]
             lines.append(f"{pad}    rng_tick = NP_tick += 1;")
             lines.append(f"{pad}    {_LOOK}")
