@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from neuroplast.errors import InputError
+
+if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
+    import xarray as xr
 
 #: Kinds of results, and the dimension along which each is recorded unless something else is said.
 ALONG = {"metrics": "trial", "rates": "time", "weights": "snapshot"}
@@ -122,6 +125,8 @@ def label(arrays: Mapping[str, np.ndarray], recorded: Sequence[Recorded] = (), *
     items = [item for item in recorded or _everything(arrays) if item.source in arrays]
     if not complete:
         arrays = _cut_to_shortest(arrays, items)
+    import xarray as xr
+
     dataset = xr.Dataset()
     for item in items:
         variable = _array(item, np.asarray(arrays[item.source]))
@@ -151,6 +156,8 @@ def _cut_to_shortest(arrays, items):
 
 
 def _array(item, array):
+    import xarray as xr
+
     shape = item.shape if item.shape is not None else array.shape[1 : 1 + len(item.dims)]
     if array.size != len(array) * int(np.prod(shape)):
         raise InputError(
@@ -166,6 +173,8 @@ def _array(item, array):
 
 
 def _coordinates(item, arrays):
+    import xarray as xr
+
     monitor = item.source.split(".")[0]
     coordinates = {}
     for source, array in arrays.items():

@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5netcdf
-import xarray as xr
 
 from neuroplast.errors import InputError
 from neuroplast.files import read_json, written_whole
 from neuroplast.labels import Recorded, join, label
+
+if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
+    import xarray as xr
 
 RESULTS = "results.nc"
 RECORD = "run.json"
@@ -112,6 +115,8 @@ def read_folder(folder: Path) -> xr.Dataset:
 
 def open_netcdf(path: Path) -> xr.Dataset:
     """A netCDF-4 file, read when its arrays are used; times stay plain numbers of seconds."""
+    import xarray as xr
+
     return xr.open_dataset(path, engine="h5netcdf", decode_times=False)
 
 
@@ -193,6 +198,8 @@ def combine(parts: Sequence[tuple[dict, xr.Dataset]]) -> xr.Dataset:
 
 
 def _stacked(parts, names):
+    import xarray as xr
+
     if not names:
         if len(parts) > 1:
             raise InputError("Two nets have the same coordinates; number them, as in net=0, net=1.")

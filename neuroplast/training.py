@@ -12,15 +12,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
 from neuroplast.progress import Progress
 from neuroplast.traces import RESULTS, SEGMENTS, open_netcdf, read_segments, write_dataset, write_segment
+
+if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
+    import xarray as xr
 
 FIRST_SEGMENT = 4  # positions; short, so that something is seen (and saved) soon
 FASTEST_GROWTH = 50

@@ -6,6 +6,7 @@ from itertools import count
 
 import numpy as np
 from brian2 import Equations, Synapses
+from brian2.codegen.translation import get_identifiers_recursively
 from brian2.equations.equations import PARAMETER
 from brian2.groups.group import CodeRunner
 from brian2.parsing.expressions import parse_expression_dimensions
@@ -393,10 +394,9 @@ _NEURON_INDICES = ("_presynaptic_idx", "_postsynaptic_idx")
 
 def neuron_names(synapses, code):
     """Names in `code` that are pre- or postsynaptic variables, subexpressions looked through."""
-    from brian2.codegen.translation import analyse_identifiers
-
-    _, known, _ = analyse_identifiers(code, dict(synapses.variables), recursive=True)
-    return sorted(n for n in known if synapses.variables.indices[n] in _NEURON_INDICES)
+    variables = synapses.variables
+    named = get_identifiers_recursively([code], variables)
+    return sorted(n for n in named if n in variables and variables.indices[n] in _NEURON_INDICES)
 
 
 class Accumulator(CodeRunner):
