@@ -7,9 +7,10 @@ from brian2.core.functions import Function
 from brian2.monitors.statemonitor import StateMonitor
 from brian2.synapses.synapses import SummedVariableUpdater
 
+from neuroplast.engine.access import written_names
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.messages import explained
-from neuroplast.engine.operations import NativeOperation, access_of, check_order, operations_of
+from neuroplast.engine.operations import NativeOperation, check_order, operations_of
 from neuroplast.errors import InputError
 
 
@@ -58,6 +59,7 @@ def prepare(schedule, device, namespace):
 
 
 def _attempt(obj, namespace):
+    obj._network = "a schedule's"  # Brian2 warns of objects that were in no network of its own
     try:
         obj.before_run(namespace)
     except Exception as error:
@@ -90,11 +92,13 @@ def _check_device(operation, device):
 
 
 def _check_statements(operation):
-    for variable in access_of(operation).writes:
-        if isinstance(variable.owner, Counters | Clock):
+    code = operation.abstract_code or ""
+    for name in sorted(written_names("\n".join(code.values()) if isinstance(code, dict) else code)):
+        variable = operation.group.variables.get(name)
+        if isinstance(getattr(variable, "owner", None), Counters | Clock):
             raise InputError(
-                f"'{operation.name}' writes {variable.name}, which the schedule counts:\n    "
-                f"{str(operation.abstract_code).strip()}\nGive the variable another name."
+                f"'{operation.name}' writes {name}, which the schedule counts:\n    {code.strip()}\n"
+                "Give the variable another name."
             )
     for name, variable in operation.codeobj.variables.items() if operation.codeobj else ():
         if isinstance(variable, Function) and not variable.stateless and name not in ("rand", "randn"):
