@@ -303,7 +303,15 @@ def test_another_error_stops_all_nets(tmp_path):
     assert slow.calls[-1][1] < slow.length()
 
 
-def test_interrupted_nets_keep_what_they_have(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Python's own answer to SIGINT: a test runner in the background of a shell has been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_nets_keep_what_they_have(tmp_path, interruptible):
     interrupt = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
