@@ -246,6 +246,22 @@ def writes_to_neurons(kit):
     kit.monitor("M", A, ["I", "J"])
 
 
+def spikes(kit):
+    """Neurons that spike and are refractory: their synapses read what a reset has written."""
+    A = kit.population(
+        "A",
+        6,
+        "dv/dt = (3 - v)/tau : 1 (unless refractory)\nn : 1\nI : 1",
+        method="exact",
+        threshold="v > 1",
+        reset="v = 0.1*n\nn += 1",
+        refractory=2 * ms,
+    )
+    S = kit.synapses("S", A, A, "w : 1\nI_post = w*n_pre*v_post : 1 (summed)", {"I_post": 1})
+    kit.fill(A, "v")
+    kit.fill(S, "w")
+
+
 def recordings(kit):
     """Of some synapses, of subexpressions, of a shared variable, of neurons of a subgroup."""
     A, B, S = pair(kit, "w : 1\nc : 1 (shared)\nq = w*c : 1\nI_post = q*x_pre : 1 (summed)", {"I_post": 1})
@@ -272,6 +288,7 @@ MODELS = {
     "units": units,
     "timed": timed_arrays,
     "writes": writes_to_neurons,
+    "spikes": spikes,
     "recordings": recordings,
 }
 
