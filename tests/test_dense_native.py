@@ -284,7 +284,7 @@ MODELS = {
     "statements": statements,
     "functions": functions,
     "subgroups": subgroups,
-    **{f"shape{pre}x{post}": shape(pre, post) for pre, post in [(1, 1), (1, 9), (9, 1), (4, 3), (6, 17), (13, 8)]},
+    **{f"shape{pre}x{post}": shape(pre, post) for pre, post in [(1, 1), (1, 9), (9, 1), (6, 17), (13, 8)]},
     "units": units,
     "timed": timed_arrays,
     "writes": writes_to_neurons,

@@ -6,7 +6,7 @@ from hypothesis import Phase as Stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-MODELS = 24
+MODELS = 20
 STEPS = 4
 
 POPULATION = """
