@@ -332,7 +332,7 @@ def test_two_simulations_of_the_same_objects():
     start("numpy")
     A = Population(2, "x : 1", name="A")
     build(A)
-    refused("'net': what was made since start.* belongs to simulation 'net' already. .*one schedule", build, A)
+    refused("'net': simulation 'net' has been built, or tried, .* since start.*one schedule", build, A)
 
 
 def test_a_simulation_is_built_after_another_was_started(target):
