@@ -101,8 +101,8 @@ class Simulation:
 
         if self.device.simulation is not None:
             raise InputError(
-                f"Simulation '{self.name}': simulation '{self.device.simulation}' has been built, or tried, of what was "
-                "made since start(). Put all phases into one schedule, or call start() and make the objects anew."
+                f"Simulation '{self.name}': simulation '{self.device.simulation}' has been built, or tried, of what "
+                "was made since start(). Put all phases into one schedule, or call start() and make the objects anew."
             )
         self.device.simulation = self.name
         arrays = {}
