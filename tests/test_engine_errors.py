@@ -1,5 +1,7 @@
 """Bad input to the engine: each error names the object, gives the value and says what to do."""
 
+import re
+
 import brian2
 import numpy as np
 import pytest
