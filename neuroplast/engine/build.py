@@ -1,4 +1,4 @@
-"""Compile the generated program as one translation unit, or find it in the cache."""
+"""Compile the generated program, or find it in the cache."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def flags(device):
         # Half of a row of 30 is left over from vectors of 16, and what is left over goes element by element.
         compile_flags.append("-mprefer-vector-width=256")
     if device.blas is not None:
-        compile_flags += ["-DNEUROPLAST_BLAS", *device.blas.compile_flags]
+        compile_flags += device.blas.compile_flags
         link += device.blas.link_flags
     return compile_flags, link
 

@@ -32,18 +32,17 @@ class CppBackend:
         Whether it was there already.
     """
 
-    def __init__(self, simulation, operations, monitors, changing, constants):
+    def __init__(self, simulation, operations, monitors, constants):
         self.simulation, self.monitors = simulation, monitors
+        self._fused = 0  # sweeps made by fusing, for their names
         device = simulation.device
         calls = {}
         for leaf in simulation.schedule.leaves():
             fuse = self._fuse if simulation.fuse and isinstance(leaf, Phase) else None
             calls[leaf.name] = plan(operations[leaf.name], fuse)
-        # Only what is given by name and may change is watched: a clock or an index cannot diverge.
-        watched = {n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64)} - {
-            "defaultclock.t"
-        }
-        program = cpp_schedule.Program(device, simulation.schedule, calls, monitors, changing, watched)
+        program = cpp_schedule.Program(
+            device, simulation.schedule, calls, monitors, set(simulation.variables), simulation.watched
+        )
         flat = [op for ops in operations.values() for op in ops]
         blas = any(op.blas if isinstance(op, NativeOperation) else op.template in _BLAS_TEMPLATES for op in flat)
         self._folder = scratch_folder()
@@ -58,7 +57,7 @@ class CppBackend:
         self.sizes = {n: (v.size, v.dtype) for n, v in simulation.variables.items()}
 
     def _fuse(self, synapses, parts, sums):
-        self._fused = getattr(self, "_fused", 0) + 1
+        self._fused += 1
         runner = fused_runner(synapses, parts, sums, self._fused)
         runner.before_run(self.simulation.namespace)
         return runner

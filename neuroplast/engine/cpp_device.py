@@ -208,17 +208,3 @@ _CPP_WORDS = frozenset(
     switch template this throw true try typedef typeid typename union unsigned using virtual void volatile while xor
     NULL NAN""".split()
 )
-
-
-def array_variables(device):
-    """Every array of the simulation as (``object.variable``, variable, C++ name), sorted by name.
-
-    Owners may be gone for helpers that Brian2 made in passing; those are left out.
-    """
-    found = []
-    for variable, name in device.arrays.items():
-        try:
-            found.append((f"{variable.owner.name}.{variable.name}", variable, name))
-        except (ReferenceError, AttributeError):
-            continue
-    return sorted(found, key=lambda item: item[0])

@@ -9,10 +9,9 @@ from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.variables import DynamicArrayVariable
 
 from neuroplast.engine.counters import COUNTERS
-from neuroplast.engine.cpp_device import array_variables
-from neuroplast.engine.fusing import Call
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Loop, Phase
+from neuroplast.engine.targets import named_arrays
 
 
 @dataclass
@@ -29,20 +28,18 @@ class Program:
 
 def generate(program):
     """C++ of buffers, native operations, state and loops (`schedule.cpp`)."""
-    native, buffers = [], []
+    native = []
     for calls in program.calls.values():
         for call in calls:
             if isinstance(call.operation, NativeOperation) and all(call.operation is not o for o in native):
                 native.append(call.operation)
-            if call.fused is not None:
-                buffers += [b for b in call.fused.buffers if b not in buffers]
     parts = [
         '#include "data.h"',
         '#include "readout.h"',
         "namespace neuroplast {",
         *(op.declarations for op in native),
         *(_native(program.device, op) for op in native),
-        *(_take(program.device, *buffer) for buffer in buffers),
+        *(_take(program.device, *buffer) for buffer in _buffers(program)),
         _arrays(program),
         _counts(program),
         _WATCH,
@@ -56,13 +53,21 @@ def generate(program):
 
 def buffer_declarations(program):
     """C++ that has to stand before the code objects: the buffers that fused sums go into."""
-    seen = []
+    lines = [
+        f"alignas(64) static {c_data_type(updater.target_var.dtype)} {name}[{size}];"
+        for name, updater, size in _buffers(program)
+    ]
+    return "\n".join(["namespace neuroplast {", *lines, "}"])
+
+
+def _buffers(program):
+    """(name, updater, size) of each buffer, once."""
+    found = []
     for calls in program.calls.values():
         for call in calls:
             if call.fused is not None:
-                seen += [b for b in call.fused.buffers if b not in seen]
-    lines = [f"alignas(64) static {c_data_type(u.target_var.dtype)} {name}[{size}];" for name, u, size in seen]
-    return "\n".join(["namespace neuroplast {", *lines, "}"])
+                found += [b for b in call.fused.buffers if b not in found]
+    return found
 
 
 def pointer(device, variable):
@@ -85,7 +90,7 @@ def _take(device, name, updater, size):
 def _arrays(program):
     rows = []
     monitors = {m.name for m in program.monitors}
-    for name, variable, _ in array_variables(program.device):
+    for name, variable in sorted(named_arrays(program.device), key=lambda item: item[0]):
         if variable.owner.name in monitors and isinstance(variable, DynamicArrayVariable):
             continue
         size = variable.size if np.isscalar(variable.size) else int(np.prod(variable.size))
@@ -205,10 +210,9 @@ def _body(program, body, lines, depth):
             lines += [f"{pad}    {line}" for line in _steps(node, calls)]
         else:
             lines.append(f"{pad}    downward = false;  // not that of the phase before, where a run may be cut")
-            lines += [f"{pad}    {_call(call, call.alone)}" for call in calls if call.alone]
+            lines += [f"{pad}    {_run_call(call.operation)}" for call in calls]
             lines.append(f"{pad}    rng_tick = NP_tick += 1;")
             lines.append(f"{pad}    {_LOOK}")
-            lines.append(f"{pad}    if (watch_mask == 0 && !watch()) return;")
         lines.append(f"{pad}}}")
 
 
@@ -220,31 +224,21 @@ def _steps(node, calls):
         lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
     lines.append(f"    NP_k = {step}; downward = _step & 1;")
     for call in calls:
-        kinds = (call.first, call.middle, call.last, call.alone)
-        if kinds == (None,) * 4:
-            continue
-        if kinds == ("run",) * 4:
-            lines.append(f"    {_call(call, 'run')}")
-        elif call.middle == "take":
-            lines.append(f"    if (_first) {_call(call, 'run')} else {{ {_call(call, 'take')} }}")
-        else:
-            lines.append(f"    if (_last) {_call(call, 'run')} else {{ {_call(call, 'fused')} }}")
+        run = _run_call(call.operation)
+        if call.kind == "run":
+            lines.append(f"    {run}")
+        elif call.kind == "take":
+            taken = [f"_take_{name}();" for name, updater, _ in call.fused.buffers if updater is call.operation]
+            lines.append(f"    if (_first) {run} else {{ {' '.join(taken)} }}")
+        elif call.kind == "fused":
+            lines.append(f"    if (_last) {run} else {{ {_run_call(call.fused)} }}")
     if node.clock == "advance":
         lines.append("    NP_timestep += 1; NP_t = NP_timestep*NP_dt;")
     lines += ["    rng_tick = NP_tick += 1;", f"    {_LOOK}", "}"]
     return lines
 
 
-def _call(call: Call, kind):
-    if kind == "fused":
-        return _function(call.fused)
-    if kind == "take":
-        updater = call.operation
-        return " ".join(f"_take_{name}();" for name, u, _ in call.fused.buffers if u is updater)
-    return _function(call.operation)
-
-
-def _function(operation):
+def _run_call(operation):
     if isinstance(operation, NativeOperation):
         return f"_run_{operation.name}();"
     if operation.codeobj is None:
@@ -277,6 +271,3 @@ def _finish(program):
                     "    }",
                 ]
     return "\n".join([*lines, "    std::fflush(0);", "    std::_Exit(exit_status);", "}"])
-
-
-__all__ = ["Program", "buffer_declarations", "generate"]

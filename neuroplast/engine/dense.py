@@ -18,7 +18,7 @@ from brian2.utils.stringtools import deindent, get_identifiers
 from neuroplast.engine.access import statement_lines, written_names
 from neuroplast.engine.messages import explained, integer
 from neuroplast.engine.population import batch_of
-from neuroplast.engine.products import product_blocks
+from neuroplast.engine.products import plain_variables, product_blocks
 from neuroplast.engine.tape import accumulate_over
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
@@ -175,7 +175,7 @@ class DenseSynapses(Synapses):
         if blocks:
             updater.abstract_code = blocks
         updater.template_kwds = {**updater.template_kwds, **kwds}
-        plain = [f[1] for term in kwds.get("_terms", []) for f in term.values() if f and f[0] == "variable"]
+        plain = plain_variables(kwds.get("_terms", []))
         updater.needed_variables = [updater.target_varname, *plain, *self.mask_names()]
 
     @staticmethod
@@ -325,8 +325,7 @@ class DenseSynapses(Synapses):
         runner.template_kwds = {**kwds, **self.geometry()}
         if not blocks:
             runner.abstract_code = f"_synaptic_var = {expression}"
-        plain = [f[1] for term in terms for f in term.values() if f and f[0] == "variable"]
-        runner.needed_variables = [variable, *plain, *self.mask_names()]
+        runner.needed_variables = [variable, *plain_variables(terms), *self.mask_names()]
         self.contained_objects.append(runner)
         return runner
 

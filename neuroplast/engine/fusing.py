@@ -21,18 +21,16 @@ class Call:
     ----------
     operation
         The operation itself.
-    first, middle, last : str or None
-        Kind of call in the first step of a phase, in those between, and in the last one: ``"run"`` the operation,
-        ``"fused"``, ``"take"`` the sum that the step before has left in a buffer, or nothing. A phase of a single step
-        makes the calls ``alone``.
+    kind : {"run", "moved", "take", "fused"}
+        ``"run"``: in every step. ``"moved"``: never, since it has become a part of a later operation. ``"take"``: a
+        sum, run in the first step of a phase, and after that taken from the buffer that the step before has left.
+        ``"fused"``: with the sums of the next step, save in the last step, where the operation runs by itself.
     fused : CodeRunner or None
+        Of ``"take"`` and ``"fused"``: the sweep that does both.
     """
 
     operation: object
-    first: str | None = "run"
-    middle: str | None = "run"
-    last: str | None = "run"
-    alone: str | None = "run"
+    kind: str = "run"
     fused: object = None
 
 
@@ -89,15 +87,13 @@ def _fuse_synapses(synapses, calls, fuse):
     if len(parts) > 1:  # one sweep per step, with or without a sum
         merged = fuse(synapses, operations, [])
         for i in parts[:-1]:
-            calls[i].first = calls[i].middle = calls[i].last = calls[i].alone = None
+            calls[i].kind = "moved"
         calls[last] = Call(merged)
     if joined:
         fused = fuse(synapses, operations, [calls[i].operation for i in joined])
-        call = calls[last]
-        call.fused, call.first, call.middle = fused, "fused", "fused"
+        calls[last].kind, calls[last].fused = "fused", fused
         for i in joined:
-            calls[i].middle = calls[i].last = "take"
-            calls[i].fused = fused
+            calls[i].kind, calls[i].fused = "take", fused
 
 
 def _movable(updates, calls):
@@ -105,7 +101,7 @@ def _movable(updates, calls):
     parts = [updates[-1]]
     for i in reversed(updates[:-1]):
         moved = access_of(calls[i].operation)
-        between = [c for n, c in enumerate(calls) if i < n < parts[-1] and n not in parts and c.middle is not None]
+        between = [c for n, c in enumerate(calls) if i < n < parts[-1] and n not in parts and c.kind != "moved"]
         mixed = any(_names_mix(calls[i].operation, calls[n].operation) for n in parts)
         if any(moved.conflicts(access_of(c.operation)) for c in between) or mixed:
             break
@@ -137,8 +133,7 @@ def _can_join(i, parts, calls):
         return False
     last = parts[-1]
     between = [c for n, c in enumerate(calls) if n > last or n < i]
-    reads = {v for v in read.reads}
-    return not any(access_of(c.operation).writes & reads for c in between)
+    return not any(access_of(c.operation).writes & read.reads for c in between)
 
 
 def fused_runner(synapses, parts, sums, number):

@@ -25,15 +25,12 @@ class _Stop(Exception):
 class NumpyBackend:
     """The numpy target of one simulation: walks the same tree as the compiled loops."""
 
-    def __init__(self, simulation, operations, monitors, changing, constants):
+    def __init__(self, simulation, operations, monitors, constants):
         self.simulation, self.monitors = simulation, monitors
         self.operations = operations
         device = simulation.device
         self.counters = {n: device.counters.variables[n].get_value() for n in device.counters.variables if n != "N"}
         self.clock = {n: device.defaultclock.variables[n].get_value() for n in ("t", "timestep", "dt")}
-        self.watched = {
-            n for n in changing if simulation.variables[n].dtype in (np.float32, np.float64) and n != "defaultclock.t"
-        }
 
     def run(self, state, start, stop, seed, counts, data):
         """See `Simulation.run`."""
@@ -87,8 +84,6 @@ class NumpyBackend:
                 self._phase(node)
             else:
                 self._once(self.operations[node.name])
-                if self.every == 1:
-                    self._watch()
 
     def _phase(self, node):
         steps = self.counts[node.name]
@@ -96,8 +91,6 @@ class NumpyBackend:
         for step in range(steps)[:: node.direction]:
             self.counters["k"][0] = step
             self._once(self.operations[node.name], advance=node.clock == "advance")
-            if self.counters["tick"][0] % self.every == 0:
-                self._watch()
 
     def _once(self, operations, advance=False):
         for op in operations:
@@ -112,9 +105,11 @@ class NumpyBackend:
             self.clock["timestep"][0] += 1
             self.clock["t"][0] = self.clock["timestep"][0] * self.clock["dt"][0]
         self.counters["tick"][0] += 1
+        if self.counters["tick"][0] % self.every == 0:
+            self._watch()
 
     def _watch(self):
-        for name in sorted(self.watched):
+        for name in sorted(self.simulation.watched):
             values = self.simulation.variables[name].get_value()
             if not np.isfinite(values).all():
                 where = {n: int(self.counters[n][0]) for n in ("epoch", "trial", "k", "tick")}

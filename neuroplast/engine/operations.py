@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from brian2 import prefs
+from brian2.core.functions import Function
 from brian2.core.variables import ArrayVariable
 from brian2.groups.group import CodeRunner, Group
 from brian2.groups.subgroup import Subgroup
@@ -156,8 +157,6 @@ def access_of(operation):
 
 
 def _draws(operation):
-    from brian2.core.functions import Function
-
     return any(isinstance(v, Function) and not v.stateless for v in operation.codeobj.variables.values())
 
 

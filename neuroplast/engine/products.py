@@ -73,6 +73,11 @@ def product_blocks(synapses, expression, onto):
     return blocks, terms
 
 
+def plain_variables(terms):
+    """Names of the factors of `product_blocks` that are variables as they stand: their code names them nowhere."""
+    return [factor[1] for term in terms for factor in term.values() if factor and factor[0] == "variable"]
+
+
 def _inline(synapses, expression):
     """Write out the synapses' own subexpressions (those of the populations stay: they are per neuron)."""
     while True:

@@ -17,7 +17,7 @@ from neuroplast.engine.initial import matrix_shape
 from neuroplast.engine.messages import whole_number
 from neuroplast.engine.prepare import prepare
 from neuroplast.engine.presenting import chosen_data
-from neuroplast.engine.targets import activated, active_device
+from neuroplast.engine.targets import activated, active_device, named_arrays
 from neuroplast.errors import InputError
 
 
@@ -114,6 +114,9 @@ class Simulation:
                 )
             arrays[name] = variable
         self.variables = {n: v for n, v in arrays.items() if _is_state(v)}
+        # Time is a number of steps: it cannot diverge.
+        floats = {n: v for n, v in self.variables.items() if np.dtype(v.dtype).kind == "f"}
+        self.watched = {n for n, v in floats.items() if not isinstance(v.owner, Clock)}
         self._masks = {n: mask for n, v in self.variables.items() if (mask := _mask(v)) is not None}
         values = {n: np.array(self.device.get_value(v)) for n, v in arrays.items()}
         self.initial = {n: self._with_mask(n, values[n]) for n in self.variables}
@@ -123,7 +126,7 @@ class Simulation:
         self._operations = [op for node in operations.values() for op in node]
         chosen_data(self._operations, {})
         backend = {"cpp": CppBackend, "numpy": NumpyBackend}[self.target]
-        self._backend = backend(self, operations, monitors, set(self.variables), constants)
+        self._backend = backend(self, operations, monitors, constants)
 
     def length(self, counts=None):
         """Number of positions of the schedule (see `Schedule`)."""
@@ -212,12 +215,8 @@ class Simulation:
 
 def _arrays(device):
     """(``object.variable``, variable) of the device's arrays, monitors' records aside."""
-    for variable in list(device.arrays):
-        try:
-            owner, name = variable.owner, f"{variable.owner.name}.{variable.name}"
-        except (ReferenceError, AttributeError):
-            continue  # of an object that is gone
-        grows = isinstance(variable, DynamicArrayVariable) and not isinstance(owner, DenseSynapses)
+    for name, variable in named_arrays(device):
+        grows = isinstance(variable, DynamicArrayVariable) and not isinstance(variable.owner, DenseSynapses)
         if isinstance(variable, ArrayVariable) and not grows:
             yield name, variable
 

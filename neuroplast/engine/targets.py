@@ -96,6 +96,19 @@ def active_device():
     return device
 
 
+def named_arrays(device):
+    """(``object.variable``, variable) of each array of a device whose owner still lives.
+
+    Owners may be gone for helpers that Brian2 made in passing.
+    """
+    for variable in list(device.arrays):
+        try:
+            name = f"{variable.owner.name}.{variable.name}"
+        except (ReferenceError, AttributeError):
+            continue
+        yield name, variable
+
+
 def have_compiler():
     """Whether a C++ compiler can be found (``c++``, ``g++`` or ``clang++``, or Brian2's preference)."""
     return compiler() is not None

@@ -12,7 +12,7 @@
 
 #include "pool.h"
 #include "random.h"
-#ifdef NEUROPLAST_BLAS
+#ifdef NEUROPLAST_BLAS_PREFIX
 #include "gemm.h"
 #endif
 
