@@ -8,7 +8,8 @@ from brian2.parsing.statements import parse_statement
 
 
 def statement_lines(code):
-    """The non-empty statements of abstract code, one string each."""
+    """The non-empty statements of abstract code (a text, or a dict of texts), one string each."""
+    code = "\n".join(code.values()) if isinstance(code, dict) else code or ""
     return [line for line in re.split(r"[;\n]", code) if line.split("#")[0].strip()]
 
 

@@ -193,8 +193,7 @@ def use_template_cache(env):
 
 def _check_names(name, code, variables):
     """Refuse variables, of an object or of its statements, that are called like a word of C++."""
-    text = "\n".join(code.values()) if isinstance(code, dict) else code or ""
-    names = {n for n, variable in variables.items() if not isinstance(variable, Function)} | written_names(text)
+    names = {n for n, variable in variables.items() if not isinstance(variable, Function)} | written_names(code)
     words = sorted(names & _CPP_WORDS)
     if words:
         owner = operation_name(name.rstrip("*"))

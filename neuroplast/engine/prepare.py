@@ -92,8 +92,8 @@ def _check_device(operation, device):
 
 
 def _check_statements(operation):
-    code = operation.abstract_code or ""
-    for name in sorted(written_names("\n".join(code.values()) if isinstance(code, dict) else code)):
+    code = operation.abstract_code
+    for name in sorted(written_names(code)):
         variable = operation.group.variables.get(name)
         if isinstance(getattr(variable, "owner", None), Counters | Clock):
             raise InputError(
