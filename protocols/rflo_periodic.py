@@ -131,7 +131,7 @@ def figure(dataset):
             target = here.target.sel(step=output.step) + offset
             lines = figures.traces_with_targets(right, time, output + offset, target, label, color=colour)
             right.annotate(label, (1.0, offset), xycoords=("axes fraction", "data"), color=colour, va="center")
-        left.set(yscale="log", xlabel="trial", ylabel="loss", title=f"T = {period} τ")
+        left.set(yscale="log", xlabel="trial", ylabel="loss (median, quartiles)", title=f"T = {period} τ")
         low, high = left.get_ylim()
         left.set_ylim(min(low, high / 10), high)  # a decade at least: a flat curve should look flat
         right.set(xlabel="time (ms)", ylabel="output (offset)", yticks=[], title="after learning")

@@ -99,7 +99,7 @@ def figure(dataset):
         right.plot(duration * np.arange(1, len(output) + 1) / (len(output) + 1), output, label=label, **style)
     target = periodic(500).target[:, 0]
     right.plot(duration * np.arange(500) / 500, target, color=figures.TARGET_COLOUR, ls="--", lw=1, label="target")
-    left.set(xscale="log", yscale="log", xlabel="trial", ylabel="loss", title="learning")
+    left.set(xscale="log", yscale="log", xlabel="trial", ylabel="loss (median, quartiles)", title="learning")
     right.set(xlabel="time (ms)", ylabel="output", title="one net, after learning")
     left.legend()
     right.legend()
