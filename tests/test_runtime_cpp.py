@@ -103,9 +103,11 @@ int leave(bool on_worker)
 {
     const std::thread::id caller = std::this_thread::get_id();
     Meeting meeting;
-    parallel(2, [&](int64_t) {
-        meeting.wait(2);
-        if ((std::this_thread::get_id() != caller) == on_worker) std::exit(7);
+    std::atomic<bool> left(false);
+    // As many panels as threads, which wait for each other: each thread has one of them, the caller too.
+    parallel(pool_threads, [&](int64_t) {
+        meeting.wait(pool_threads);
+        if ((std::this_thread::get_id() != caller) == on_worker && !left.exchange(true)) std::exit(7);
     });
     std::this_thread::sleep_for(std::chrono::seconds(30));
     return 1;
