@@ -207,7 +207,7 @@ def _body(program, body, lines, depth):
         lines += [f"{pad}if (position >= until) return;", f"{pad}if (position++ >= from)", f"{pad}{{"]
         calls = program.calls[node.name]
         if isinstance(node, Phase):
-            lines += [f"{pad}    {line}" for line in _steps(node, calls)]
+            lines += [f"{pad}    {line}" for line in _steps(program.device, node, calls)]
         else:
             lines.append(f"{pad}    downward = false;  // not that of the phase before, where a run may be cut")
             lines += [f"{pad}    {_run_call(call.operation)}" for call in calls]
@@ -216,10 +216,18 @@ def _body(program, body, lines, depth):
         lines.append(f"{pad}}}")
 
 
-def _steps(node, calls):
-    count = f"count_{node.name}"
+def _steps(device, node, calls):
+    count, lines = f"count_{node.name}", []
+    if node.length is not None:  # read once: what the steps write into it is for the next pass
+        variable, index = node.length_at()
+        words = node.wrong_length('" + std::to_string(_length) + "', f'" + std::to_string({count}) + "')
+        lines = [
+            f"const int64_t _length = {pointer(device, variable)}[{index}];",
+            f'if (_length < 0 || _length > {count}) fail("{words}");',
+        ]
+        count = "_length"
     step = "_step" if node.direction == 1 else f"{count} - 1 - _step"
-    lines = [f"NP_n_steps = {count};", f"for (int64_t _step = 0; _step < {count}; _step++)", "{"]
+    lines += [f"NP_n_steps = {count};", f"for (int64_t _step = 0; _step < {count}; _step++)", "{"]
     if any(call.fused is not None for call in calls):
         lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
     lines.append(f"    NP_k = {step}; downward = _step & 1;")

@@ -13,7 +13,7 @@ from neuroplast.engine.messages import explained
 from neuroplast.engine.numpy_device import running
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Loop, Phase
-from neuroplast.errors import DivergedError
+from neuroplast.errors import DivergedError, InputError
 
 _lock = threading.Lock()  # one numpy simulation at a time: they share the random functions
 
@@ -87,6 +87,12 @@ class NumpyBackend:
 
     def _phase(self, node):
         steps = self.counts[node.name]
+        if node.length is not None:
+            variable, index = node.length_at()
+            length = int(variable.get_value()[index])
+            if not 0 <= length <= steps:
+                raise InputError(node.wrong_length(length, steps))
+            steps = length
         self.counters["n_steps"][0] = steps
         for step in range(steps)[:: node.direction]:
             self.counters["k"][0] = step

@@ -6,7 +6,7 @@ import numpy as np
 from brian2 import prefs
 from brian2.core.functions import Function
 from brian2.core.variables import ArrayVariable
-from brian2.groups.group import CodeRunner, Group
+from brian2.groups.group import CodeRunner, Group, VariableOwner
 from brian2.groups.subgroup import Subgroup
 from brian2.input.poissoninput import PoissonInput
 from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
@@ -92,6 +92,50 @@ def array_variable(owner, group, name, *, plain=False):
             f"'{name} : 1' to its equations."
         )
     return variable
+
+
+def is_variable_of_group(pair):
+    """Whether it is (group, name); the group need not have such a variable."""
+    pair = pair if isinstance(pair, list | tuple) and len(pair) == 2 else (None, None)
+    return isinstance(pair[0], VariableOwner) and isinstance(pair[1], str)
+
+
+def one_integer(owner, pair):
+    """Where a single integer stands, which the schedule or a native operation reads.
+
+    Parameters
+    ----------
+    owner : str
+        What asks for it, for the message.
+    pair : (Group, str)
+        A population of one neuron and its integer variable, or any group and its shared integer.
+
+    Returns
+    -------
+    variable : ArrayVariable
+    index : int
+        Its element.
+
+    Raises
+    ------
+    InputError
+        If it is no such pair, the variable is no array of integers, or it has more than one element.
+    """
+    if not is_variable_of_group(pair):
+        raise InputError(f"{owner} should be (population, 'variable'). Got {pair!r}.")
+    group, name = pair
+    variable = group.variables.get(name)
+    if not (isinstance(variable, ArrayVariable) and np.issubdtype(variable.dtype, np.integer)):
+        raise InputError(
+            f"{owner}: {name!r} should be an integer variable of '{group.name}'. Add for example '{name} : integer' to "
+            "its equations."
+        )
+    if not variable.scalar and len(group) != 1:
+        raise InputError(
+            f"{owner}: '{name}' of '{group.name}' should be a single integer. Got {len(group)}; take a population of "
+            f"one neuron, or '{name} : integer (shared)'."
+        )
+    return variable, 0 if variable.scalar else getattr(group, "start", 0)
 
 
 def operations_of(objects, named):

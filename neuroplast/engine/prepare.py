@@ -27,15 +27,16 @@ def prepare(schedule, device, namespace):
     Raises
     ------
     InputError
-        For what Brian2 refuses (its own message, with the object's name and code), an object of another simulation or
-        with a clock of its own, statements that write the schedule's integers or draw other random numbers than ours,
-        two operations whose order is left open, or two sums into the same variable.
+        For what Brian2 refuses (its own message, with the object's name and code), an object (or a phase's length) of
+        another simulation, one with a clock of its own, statements that write the schedule's integers or draw other
+        random numbers than ours, two operations whose order is left open, or two sums into the same variable.
     """
     leaves = schedule.leaves()
     named = {id(obj) for leaf in leaves for obj in leaf.objects}
     operations = {leaf.name: operations_of(leaf.objects, named) for leaf in leaves}
     names, prepared = {}, set()
     for leaf in leaves:
+        _check_length(leaf, device)
         for op in operations[leaf.name]:
             if names.setdefault(op.name, op) is not op:
                 raise InputError(f"Two objects of the schedule are called '{op.name}'. Give each its own name.")
@@ -88,6 +89,15 @@ def _check_device(operation, device):
     if not ours:
         raise InputError(
             f"'{operation.name}' belongs to an earlier simulation. Make all objects of a schedule after one start()."
+        )
+
+
+def _check_length(leaf, device):
+    if getattr(leaf, "length", None) is not None and leaf.length_at()[0].device is not device:
+        group, name = leaf.length
+        raise InputError(
+            f"Phase '{leaf.name}': '{name}' of '{group.name}', its length, belongs to an earlier simulation. Make all "
+            "objects of a schedule after one start()."
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from neuroplast.engine.messages import whole_number
+from neuroplast.engine.operations import one_integer
 from neuroplast.errors import InputError
 
 #: Shared integers that a loop may write.
@@ -53,11 +54,14 @@ class Phase:
     objects : sequence
         As in `Event`.
     steps : int
-        Number of steps; can be set anew for each run.
+        Number of steps; can be set anew for each run. With `length`, the most that there may be.
     clock : {"advance", "hold"}
         Whether ``t`` goes on with the steps.
     direction : {1, -1}
         Whether ``k`` counts up from 0 or down to 0 (to replay a `Tape` backward).
+    length : (Population, str), optional
+        A population of one neuron and its integer variable (or a shared integer): what it holds when the phase is
+        reached is the number of steps of this pass, from 0 to `steps`.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Phase:
     steps: int
     clock: str = "advance"
     direction: int = 1
+    length: tuple | None = field(default=None, repr=False)
 
     def __post_init__(self):
         owner = f"Phase '{self.name}'"
@@ -75,6 +80,20 @@ class Phase:
             raise InputError(f"{owner}: clock should be 'advance' or 'hold'. Got {self.clock!r}.")
         if self.direction not in (1, -1):
             raise InputError(f"{owner}: direction should be 1 or -1. Got {self.direction!r}.")
+        if self.length is not None:
+            self.length_at()
+
+    def length_at(self):
+        """The array of `length` and the element in it."""
+        return one_integer(f"Phase '{self.name}': length", self.length)
+
+    def wrong_length(self, length, most):
+        """What is said of a length that is none, here as in the compiled program."""
+        group, name = self.length
+        return (
+            f"Phase '{self.name}': '{name}' of '{group.name}' should be a number of steps from 0 to {most}. Got "
+            f"{length}; give the phase more steps, or correct it."
+        )
 
 
 @dataclass(frozen=True)
