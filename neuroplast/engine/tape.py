@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.names import Nameable
 from brian2.core.variables import ArrayVariable, Variables
 from brian2.groups.group import VariableOwner
 from brian2.units.fundamentalunits import get_unit_for_display
 
+from neuroplast.engine.counters import COUNTERS
 from neuroplast.engine.messages import whole_number
-from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.operations import NativeOperation, is_variable_of_group, one_integer
 from neuroplast.engine.population import batch_of
 from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 
 class Tape(VariableOwner, Nameable):
-    """A preallocated record of variables of a population, one row per step ``k``.
+    """A preallocated table of variables of a population: what each step ``k`` left, or what is to come.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ class Tape(VariableOwner, Nameable):
     variables : sequence of str
         Their names; they stand on the tape under the same names.
     steps : int
-        Rows: the most steps that the recorded phase may have.
+        Rows: the most steps that the recorded phase may have, or those of the table.
     name : str
 
     Raises
@@ -38,6 +40,9 @@ class Tape(VariableOwner, Nameable):
     The forward phase has ``tape.store()`` among its objects. A phase with ``direction=-1`` and ``clock="hold"`` has
     ``tape.load()`` and the adjoint's equations. ``synapses.accumulate("G", "d_post*x_pre", over=tape)`` then sums over
     the rows in one matrix product.
+
+    A tape that nothing stores on is a table, filled in Python (``plan.length = [5, 3, 8]``, rows x neurons) and part of
+    the state. ``plan.load(row="trial")`` in the event that begins a trial takes that trial's row of it.
     """
 
     def __init__(self, group, variables, steps, name):
@@ -74,9 +79,9 @@ class Tape(VariableOwner, Nameable):
             For a variable that is not on the tape.
         """
         pairs = {variable: variable for variable in self._chosen(variables)}
-        return self._copy(pairs, True, 0, when, order, name or f"{self.name}_store")
+        return self._copy(pairs, True, self._step(0), when, order, name or f"{self.name}_store")
 
-    def load(self, into=None, *, shift=0, when="start", order=0, name=None):
+    def load(self, into=None, *, row=None, shift=0, cycle=False, when="start", order=0, name=None):
         """Operation that reads a row back into the population.
 
         Parameters
@@ -84,8 +89,14 @@ class Tape(VariableOwner, Nameable):
         into : dict of str to str, or sequence of str, optional
             Which variables of the tape to read (all by default), and the population's variables that take them (those
             of the same names by default).
+        row : str, (Population, str), or sequence of these, optional
+            Which row to read: an integer of the schedule (``"trial"``, ``"k"``, ...), a single integer variable, or the
+            sum of several. By default ``k``, where rows outside the phase are zero; a row that is chosen here may lie
+            anywhere on the tape, and one that the tape has not got stops the run.
         shift : int
-            Reads row ``k + shift``; rows outside the phase are zero.
+            Added to the row.
+        cycle : bool
+            Begin again with row 0 after the last one; only with `row`.
         when, order : str, int
             Place in the step.
         name : str, optional
@@ -93,11 +104,15 @@ class Tape(VariableOwner, Nameable):
         Raises
         ------
         InputError
-            For a variable that is not on the tape, or not in the population as one of the same kind.
+            For a variable that is not on the tape, or not in the population as one of the same kind; for a row that
+            is no integer.
         """
         pairs = dict(into) if isinstance(into, dict) else {n: n for n in self._chosen(into)}
         self._chosen(pairs)
-        return self._copy(pairs, False, int(shift), when, order, name or f"{self.name}_load")
+        if row is None and cycle:
+            raise InputError(f"Tape '{self.name}': cycle=True needs a row, such as row='trial' or row='k'.")
+        row = self._step(int(shift)) if row is None else self._anywhere(self._terms(row), int(shift), cycle)
+        return self._copy(pairs, False, row, when, order, name or f"{self.name}_load")
 
     def _chosen(self, variables):
         chosen = self.names if variables is None else tuple(variables)
@@ -106,48 +121,112 @@ class Tape(VariableOwner, Nameable):
             raise InputError(f"Tape '{self.name}' has {', '.join(self.names)}. Got {', '.join(unknown)}.")
         return chosen
 
-    def _copy(self, pairs, storing, shift, when, order, name):
+    def _terms(self, row):
+        """(array, element) of each integer that a row is the sum of."""
         counters = active_device().counters.variables
+        terms = [row] if isinstance(row, str) or is_variable_of_group(row) else row
+        if not isinstance(terms, list | tuple) or not terms:
+            terms = [row]  # refused below
+        found = []
+        for term in terms:
+            if isinstance(term, str) and term in COUNTERS:
+                found.append((counters[term], 0))
+            elif is_variable_of_group(term):
+                found.append(one_integer(f"Tape '{self.name}': row", term))
+            else:
+                raise InputError(
+                    f"Tape '{self.name}': row should be one of {', '.join(COUNTERS)}, or (population, 'variable'), or "
+                    f"a list of these. Got {term!r}."
+                )
+        return found
+
+    def _step(self, shift):
+        """The row of the present step: (what it reads, its C++ and whether the phase has it, both in numpy)."""
+        counters, rows = active_device().counters.variables, self.steps
+        terms = [(counters["k"], 0), (counters["n_steps"], 0)]
+
+        def words(steps):
+            return f"{self.name} has {rows} rows, the phase has {steps} steps"
+
+        def cpp(k, n):
+            longer = words(f'" + std::to_string({n}) + "')
+            lines = [
+                f"const int64_t row = int64_t({k}) + ({shift});",
+                f'if ({n} > {rows}) fail("{longer}");',
+            ]
+            return lines, f"row >= 0 && row < {n}"
+
+        def numpy(k, n):
+            if n > rows:
+                raise InputError(words(n))
+            return k + shift, 0 <= k + shift < n
+
+        return terms, cpp, numpy
+
+    def _anywhere(self, terms, shift, cycle):
+        """The row that integers add up to, as `_step` gives its own."""
+        rows = self.steps
+
+        def words(row):
+            return (
+                f"{self.name} has {rows} rows, 0 to {rows - 1}. Got row {row}; give it more rows, or begin again with "
+                "cycle=True"
+            )
+
+        def cpp(*values):
+            lines = [f"int64_t row = {' + '.join(f'int64_t({value})' for value in values)} + ({shift});"]
+            if cycle:
+                lines.append(f"row = (row % {rows} + {rows}) % {rows};")
+            outside = words('" + std::to_string(row) + "')
+            lines.append(f'if (row < 0 || row >= {rows}) fail("{outside}");')
+            return lines, "true"
+
+        def numpy(*values):
+            row = sum(values) + shift
+            row = row % rows if cycle else row
+            if not 0 <= row < rows:
+                raise InputError(words(row))
+            return row, True
+
+        return terms, cpp, numpy
+
+    def _copy(self, pairs, storing, row, when, order, name):
+        terms, row_cpp, row_numpy = row
         size, first, steps = len(self.group), getattr(self.group, "start", 0), self.steps
         rows = [(self.variables[a], self.group.variables.get(b)) for a, b in pairs.items()]
         for (source, sink), (tape, here) in zip(pairs.items(), rows, strict=True):
             alike = isinstance(here, ArrayVariable) and not here.scalar and not here.read_only
             if not (alike and here.dtype == tape.dtype and here.dim is tape.dim):
+                kind = "integer" if np.issubdtype(tape.dtype, np.integer) else get_unit_for_display(tape.dim)
                 raise InputError(
                     f"Tape '{self.name}': '{sink}' of '{self.group.name}' cannot take '{source}'. It should be a "
-                    f"parameter of the same unit and type, such as '{sink} : {get_unit_for_display(tape.dim)}'."
+                    f"parameter of the same unit and type, such as '{sink} : {kind}'."
                 )
         tapes, groups = [row for row, _ in rows], [value for _, value in rows]
-        inputs = [counters["k"], counters["n_steps"]]
 
         def cpp(pointer):
-            k, n = pointer(counters["k"]), pointer(counters["n_steps"])
-            lines = [f"const int64_t row = {k}[0] + ({shift});"]
-            lines.append(f'if ({n}[0] > {steps}) fail("{self.name} has {steps} rows, the phase has more steps");')
+            lines, inside = row_cpp(*(f"{pointer(variable)}[{index}]" for variable, index in terms))
             for tape, value in rows:
                 at, here = f"{pointer(tape)} + row*{size}", f"{pointer(value)} + {first}"
                 if storing:
                     lines.append(f"std::copy({here}, {here} + {size}, {at});")
                 else:
-                    lines.append(f"if (row < 0 || row >= {n}[0]) std::fill({here}, {here} + {size}, 0);")
-                    lines.append(f"else std::copy({at}, {at} + {size}, {here});")
+                    lines.append(f"if ({inside}) std::copy({at}, {at} + {size}, {here});")
+                    lines.append(f"else std::fill({here}, {here} + {size}, 0);")
             return "\n".join(lines)
 
         def numpy(value):
-            row, n = int(value(counters["k"])[0]) + shift, int(value(counters["n_steps"])[0])
-            if n > steps:
-                raise InputError(f"{self.name} has {steps} rows, the phase has {n} steps")
+            row, inside = row_numpy(*(int(value(variable)[index]) for variable, index in terms))
             for tape, variable in rows:
                 stored, here = value(tape).reshape(steps, size), value(variable)[first : first + size]
                 if storing:
                     stored[row] = here
                 else:
-                    here[...] = stored[row] if 0 <= row < n else 0
+                    here[...] = stored[row] if inside else 0
 
         reads, writes = (groups, tapes) if storing else (tapes, groups)
-        return NativeOperation(
-            name, cpp=cpp, numpy=numpy, reads=[*reads, *inputs], writes=writes, when=when, order=order
-        )
+        reads = [*reads, *(variable for variable, _ in terms)]
+        return NativeOperation(name, cpp=cpp, numpy=numpy, reads=reads, writes=writes, when=when, order=order)
 
 
 def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name):
