@@ -50,6 +50,7 @@ def train_many(
     *,
     parallel: int = 2,
     resume: bool = False,
+    diverged: str = "raise",
     progress: Progress | None = None,
     segment_seconds: float = 2.0,
 ) -> list[Trained]:
@@ -66,6 +67,8 @@ def train_many(
         Nets that run at the same time.
     resume : bool
         Go on with the nets that are there.
+    diverged : {"raise", "omit"}
+        What becomes of nets that diverged once the others have ended: an error, or they are left out.
     progress : Progress, optional
     segment_seconds : float
         Time that a segment should take.
@@ -73,23 +76,23 @@ def train_many(
     Returns
     -------
     list of Trained
-        In the order of the jobs.
+        In the order of the jobs; with "omit" without those that diverged.
 
     Raises
     ------
     InputError
         For labels that are no file names or come twice, and what `neuroplast.training.train` raises.
     DivergedError
-        After all other nets have ended, if one has diverged.
+        After all other nets have ended, if one has diverged; with "omit" if all have.
     KeyboardInterrupt
         After the segments under way have ended.
     """
-    _check(jobs, parallel)
+    _check(jobs, parallel, diverged)
     progress = progress or Progress()
     progress.parallel = parallel
     stop = threading.Event()
     paces = {id(job.sim): Pace(segment_seconds) for job in jobs}
-    diverged: dict[str, DivergedError] = {}
+    lost: dict[str, DivergedError] = {}
 
     def run(job):
         try:
@@ -108,7 +111,7 @@ def train_many(
                 stop=stop,
             )
         except DivergedError as err:
-            diverged[job.label] = err
+            lost[job.label] = err
             progress.say(f"{job.label}: {err}")
             return None
 
@@ -123,11 +126,11 @@ def train_many(
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    if diverged:
-        label, first = next(iter(diverged.items()))
-        message = f"{len(diverged)} of {len(jobs)} nets diverged, first {label}: {first}"
+    if len(lost) == len(jobs) or (lost and diverged == "raise"):
+        label, first = next(iter(lost.items()))
+        message = f"{len(lost)} of {len(jobs)} nets diverged, first {label}: {first}"
         raise DivergedError(message, first.variable, first.index, first.where) from first
-    return [future.result() for future in futures]
+    return [trained for trained in (future.result() for future in futures) if trained is not None]
 
 
 def _wait(futures):
@@ -141,7 +144,9 @@ def _wait(futures):
                 raise error
 
 
-def _check(jobs, parallel):
+def _check(jobs, parallel, diverged):
+    if diverged not in ("raise", "omit"):
+        raise InputError(f"diverged should be 'raise' or 'omit'. Got {diverged!r}.")
     labels = [job.label for job in jobs]
     for label in labels:
         if not re.fullmatch(r"[\w=+-][\w.=+-]*", label):

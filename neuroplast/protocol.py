@@ -112,14 +112,27 @@ class Run:
         options = {"label": name or self.progress.title, "progress": self.progress} | options
         return train(sim, folder, resume=self.folder.resumed, **options)
 
-    def train_many(self, jobs: Iterable[Job]) -> list[Trained]:
-        """Train nets side by side on the cores that the run may use; see `neuroplast.nets.train_many`."""
+    def train_many(self, jobs: Iterable[Job], *, part: str = "", diverged: str = "raise") -> list[Trained]:
+        """Train nets side by side on the cores that the run may use; see `neuroplast.nets.train_many`.
+
+        Parameters
+        ----------
+        jobs : iterable of Job
+        part : str
+            Folder within the run's for nets that are not among the results, such as those of a search.
+        diverged : {"raise", "omit"}
+            With "omit" nets that diverged are left out, and the run's record lists them.
+        """
         jobs = list(jobs)
         self._note_equations([job.sim for job in jobs])
         # The numpy target runs in this process and on Brian2's arrays: one at a time.
         parallel = 1 if self.target == "numpy" else max(1, min(self.threads, len(jobs)))
-        resume = self.folder.resumed
-        return train_many(jobs, self.folder.path, parallel=parallel, resume=resume, progress=self.progress)
+        options = {"parallel": parallel, "resume": self.folder.resumed, "progress": self.progress}
+        trained = train_many(jobs, self.folder.path / part, diverged=diverged, **options)
+        left_out = {job.label for job in jobs} - {net.folder.name for net in trained}
+        if left_out:
+            self.note(diverged=sorted(left_out.union(self.folder.record.get("diverged", []))))
+        return trained
 
     def note(self, **entries) -> None:
         """Keep something in the run's record, such as ``rule=``."""

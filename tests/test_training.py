@@ -20,6 +20,8 @@ from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded
 from neuroplast.nets import Job, train_many
 from neuroplast.progress import Progress, duration
+from neuroplast.protocol import Run
+from neuroplast.runs import RunFolder
 from neuroplast.traces import Traces
 from neuroplast.training import Pace, Stopped, train
 
@@ -291,6 +293,29 @@ def test_a_net_that_diverges_does_not_stop_the_others(tmp_path):
     assert caught.value.variable == "net.r"
     loss = Traces.load(tmp_path).metrics.loss
     assert list(loss.count("trial").values) == [2, 12, 12]
+
+
+def test_nets_that_diverge_can_be_left_out(tmp_path):
+    good, bad = FakeSimulation(), FakeSimulation(diverges_at=2)
+    good_job, bad_job = jobs_for(good, 2)[1], Job("bad", bad, {"net": 0}, recorded=RECORDED)
+    trained = train_many([bad_job, good_job], tmp_path / "run", diverged="omit")
+    assert [net.coords for net in trained] == [{"net": 1}]
+    again = train_many([bad_job, good_job], tmp_path / "run", diverged="omit", resume=True)
+    assert [outcome(net) for net in again] == [outcome(net) for net in trained]
+    with pytest.raises(DivergedError, match="1 of 1 nets diverged"):  # nothing would be left
+        train_many([bad_job], tmp_path / "none", diverged="omit")
+    with pytest.raises(InputError, match="diverged should be 'raise' or 'omit'. Got 'ignore'"):
+        train_many([good_job], tmp_path / "other", diverged="ignore")
+
+
+def test_a_run_keeps_which_nets_were_left_out(tmp_path):
+    jobs = [Job(name, FakeSimulation(diverges_at=at), {"net": 0}) for name, at in (("bad", 2), ("good", None))]
+    with RunFolder.open(tmp_path / "run", {"protocol": "toy"}) as folder:
+        run = Run(folder, 0, "cpp", 2, False, Progress())
+        (left,) = run.train_many(jobs, part="search", diverged="omit")
+        assert left.folder == tmp_path / "run" / "search" / "nets" / "good"
+        run.train_many([jobs[1]])
+        assert folder.record["diverged"] == ["bad"]
 
 
 def test_another_error_stops_all_nets(tmp_path):
