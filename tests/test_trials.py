@@ -1,7 +1,5 @@
 """Trials of several conditions and lengths: phases that last as long as an integer says, rows that integers choose."""
 
-import logging
-
 import numpy as np
 import pytest
 from brian2 import StateMonitor, ms
@@ -17,12 +15,6 @@ WAYS = {"numpy": {"target": "numpy"}, "cpp": {"target": "cpp"}, "unfused": {"tar
 # Condition and length of each trial; there are more trials than rows of the plan.
 PLAN, TRIALS, LONGEST, N = [(0, 5), (1, 3), (1, 8)], 7, 8, 4
 ETA, TAU = 0.05, 10  # ms; steps of 1 ms
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """Brian2 says in each test that shared integers are recorded once for every target."""
-    monkeypatch.setattr(logging.getLogger("brian2.monitors.statemonitor"), "disabled", True)
 
 
 def learning(target="cpp", fuse=True):
