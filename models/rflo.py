@@ -16,8 +16,8 @@ Units :math:`h`, output :math:`y`, input :math:`x`, target :math:`y^*`:
         dW_{ab}/dt = \tfrac{\eta}{T}\,(B\varepsilon)_a\,p_{ab}, \quad
         dW_{in,ab}/dt = \tfrac{\eta}{T}\,(B\varepsilon)_a\,q_{ab}
 
-The last line is the rule RFLO; `neuroplast.rules` has others. At dt = tau/10 an Euler step is the published algorithm,
-in this order, from sample k to k + 1:
+The last line is the rule RFLO; `neuroplast.rules` has others; one feeds the output back, u = W h + W_in x + B y.
+At dt = tau/10 an Euler step is the published algorithm, in this order, from sample k to k + 1:
 
 ====  ====================================================  ===========================
  1    u = W h + W_in x                                      old h, new x
@@ -41,9 +41,15 @@ eta_out        1         eta_1             0.01        the same for all three
 h0             1         h(0)              0.1         authors' code
 sigma          s^-1/2    --                0           ours: white noise, none in the paper
 q_lag          steps     --                1           (6) at dt = 1 step; 0: the input that u reads
+every          trials    --                1           figure 3: 10
+g_out          1         g                 1           1; figure 2 - figure supplement 3: as g
+carry          --        --                false       ours: rates go on from trial to trial
 =============  ========  ================  ==========  ==============================================
 
-Initial weights (Materials and methods): W ~ N(0, g^2/N), W_in ~ U(-1, 1), W_out ~ U(-1, 1)/sqrt(N), B ~ N(0, 1).
+Initial weights (Materials and methods): W ~ N(0, g^2/N), W_in ~ U(-1, 1), W_out ~ g_out U(-1, 1)/sqrt(N), B ~ N(0, 1).
+Under Dale's law the first half of the units is excitatory, W_ab = |W_ab|, the rest inhibitory, W_ab = -|W_ab|.
+
+A trial is of a `Condition` of the task; trials of different conditions may last differently long.
 
 Departures from the paper: none by default. ``notebook_compat`` follows the authors' code where that departs from the
 paper: phi' = cosh(10 tanh(u/10))^-2; q(0) = x(0)/tau instead of 0; the loss counts the first sample, with y = 0; BPTT
@@ -54,6 +60,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from brian2 import Quantity, StateMonitor, have_same_dimensions, ms, second
@@ -63,18 +70,23 @@ from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Sch
 from neuroplast.equations import DURATION
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
-from neuroplast.learning import backward, learn, projection
+from neuroplast.learning import WEIGHTS, backward, learn, projection
 from neuroplast.model import Model
 from neuroplast.parameters import parameter
 from neuroplast.rules import DELTA, RFLO
+from neuroplast.trials import Plan, rows, task_to_state
 
 UNITS = """
 h0 : 1                                      # rate at the start of a trial
+carry : 1 (shared, constant)                # 1: go on from the rate that the trial before ended with
 phi = tanh(u) : 1 (constant over dt)        # what the rate relaxes to
 r : 1                                       # rate that u was made of: the old h
 I_rec : 1                                   # recurrent current, W h
 credit : 1                                  # error as it reaches the unit, B err
 tau : second (shared, constant)             # time constant
+"""
+BEGIN = """
+h = (1 - carry)*h0 + carry*h
 """
 QUIET = """
 dh/dt = (-h + phi)/tau : 1                  # rate                                     (1)
@@ -83,12 +95,18 @@ NOISY = """
 dh/dt = (-h + phi)/tau + sigma*xi : 1       # rate                                     (1)
 sigma : second**-0.5 (shared, constant)     # strength of the noise
 """
-ALONE = """
-u = I_rec : 1                               # total current
-"""
-DRIVEN = """
-u = I_rec + I_in : 1                        # total current
+# Total current by whether there is an input, and whether the output is fed back.
+CURRENTS = {
+    (False, False): "u = I_rec : 1",
+    (True, False): "u = I_rec + I_in : 1",
+    (False, True): "u = I_rec + I_fb : 1",
+    (True, True): "u = I_rec + I_in + I_fb : 1",
+}
+I_IN = """
 I_in : 1                                    # input current, W_in x
+"""
+I_FB = """
+I_fb : 1                                    # current from the output, B y
 """
 SLOPE = """
 slope = 1 - phi**2 : 1 (constant over dt)   # phi'(u)
@@ -98,14 +116,14 @@ slope = cosh(10*tanh(u/10))**-2 : 1 (constant over dt)
 """
 INPUTS = """
 x : 1                                       # input
-x0 : 1                                      # its first sample
 r : 1                                       # input that the traces see
 """
 OUTPUTS = """
 y : 1                                       # output
 goal : 1                                    # target
 goal0 : 1                                   # its first sample
-err = goal - y : 1 (constant over dt)       # error
+scored : 1                                  # 1 where the output should be the target, 0 where it is free
+err = scored*(goal - y) : 1 (constant over dt)  # error
 dloss/dt = err**2/(2*T) : 1                 # loss of each output                      (2)
 dot : 1                                     # alignment's parts: W_out B,
 w_norm2 : 1                                 # |W_out|^2
@@ -135,6 +153,7 @@ b_norm2_post = b**2 : 1 (summed)
 FEEDBACK = {
     "random": "credit_pre = b*err_post : 1 (summed)",  # B err
     "symmetric": "credit_pre = w*err_post : 1 (summed)",  # W_out^T err
+    "output": "I_fb_pre = b*y_post : 1 (summed)",  # B y
     "": "",
 }
 TOTAL = """
@@ -144,14 +163,15 @@ w_norm2_post = w_norm2_pre : 1 (summed)
 b_norm2_post = b_norm2_pre : 1 (summed)
 """
 
-NOTEBOOK_START = "p = x0_pre*dt/tau_post"
+NOTEBOOK_START = "p = x_pre*dt/tau_post"
 
 # Places within a step, in the paper's order; the rules' own are at 30 and 26.
 INPUT, CURRENT, RATES, MOVE, OUTPUT, GOAL, ERROR, LOSS, CREDIT, BACK = -10, 0, 10, 15, 20, 21, 22, 23, 25, 27
-SCORING = {"dot_post": 2, "w_norm2_post": 2, "b_norm2_post": 2}  # in the event after a trial
-TOTALLING = {"loss_post": 3, "dot_post": 3, "w_norm2_post": 3, "b_norm2_post": 3}
+# In the event after a trial, once the weights have changed.
+SCORING = dict.fromkeys(("dot_post", "w_norm2_post", "b_norm2_post"), WEIGHTS + 1)
+TOTALLING = dict.fromkeys(("loss_post", *SCORING), WEIGHTS + 2)
 
-WEIGHTS = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", "b": "readout.b"}
+MATRICES = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", "b": "readout.b"}
 RECORDABLE = ("y", "h", "u", "weights")
 #: What is compiled in: a net of the same model cannot have others.
 FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
@@ -171,11 +191,15 @@ class Parameters:
     h0: float = parameter(0.1, "rates at the start of a trial")
     sigma: Quantity = parameter(0 * second**-0.5, "strength of white noise in the rates")
     q_lag: int = parameter(1, "steps by which the input traces lag behind the input", choices=(0, 1))
+    every: int = parameter(1, "trials between changes of the weights, which are summed meanwhile")
+    g_out: float = parameter(1.0, "gain of the initial readout weights")
+    carry: bool = parameter(False, "keep the rates from trial to trial instead of starting each at h0")
     notebook_compat: bool = parameter(False, "follow the authors' code where it departs from the paper")
 
     def __post_init__(self):
-        if self.N < 1:
-            raise InputError(f"N should be a positive number of units. Got {self.N!r}.")
+        for name, what in (("N", "units"), ("every", "trials")):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} should be a positive number of {what}. Got {getattr(self, name)!r}.")
         for name in ("tau", "dt"):
             value = getattr(self, name)
             if not (have_same_dimensions(value, second) and float(value) > 0):
@@ -192,29 +216,29 @@ class Parameters:
 
 
 def build(
-    parameters, task, rule=RFLO, *, readout_rule=DELTA, update="trial", seed=0, record=(), target="cpp",
+    parameters, task, rule=RFLO, *, readout_rule=None, update="trial", seed=0, record=(), target="cpp",
     dtype="float64", threads=1,
 ):  # fmt: skip
     """Make the network and its schedule.
 
     The schedule is a loop of trials (``begin``, ``run``, for BPTT ``turn`` and ``backward``, ``end``), then
-    one trial without learning (``test_begin``, ``test``, ``test_end``).
+    a loop of tests, which are trials without learning (``test_begin``, ``test``, ``test_end``).
 
     Parameters
     ----------
     parameters : Parameters
     task : Task
-        Input and target; also the longest that the model can be given later.
+        Input and target; also the largest that the model can be given later.
     rule : Rule
-        Of the recurrent and the input weights: RFLO, BPTT, FROZEN, or one of your own.
-    readout_rule : Rule
-        Of the readout weights: DELTA or FROZEN.
+        Of the recurrent and the input weights: one of `neuroplast.rules`, or your own.
+    readout_rule : Rule, optional
+        Of the readout weights; by default what the rule says, or DELTA.
     update : {"trial", "online"}
-        When weights change: after the trial by the sum over it, or after each step.
+        When weights change: after every so many trials by the sum over them, or after each step.
     seed : int
         Of the initial weights and the noise, unless the model's methods are given another one.
     record : sequence of {"y", "h", "u", "weights"}
-        What to record besides each trial's loss and alignment and the final test's output: outputs, rates
+        What to record besides each trial's loss and alignment and the tests' outputs: outputs, rates
         or currents at each step of training, all weights after each trial.
     target : {"cpp", "numpy"}
         Where it runs.
@@ -225,7 +249,7 @@ def build(
     -------
     Model
         Its methods take other ``parameters=`` (except N, dt, q_lag, notebook_compat, and noise where there
-        is none) and another ``task=`` (of as many channels, and no longer) for each net.
+        is none) and another ``task=`` (of as many channels and trials in its order, and no larger) for each net.
 
     Raises
     ------
@@ -236,24 +260,28 @@ def build(
     if unknown:
         raise InputError(f"record should be of {', '.join(RECORDABLE)}. Got {', '.join(unknown)}.")
     start(target, dtype=dtype, dt=parameters.dt)
-    steps, compat = task.samples - 1, parameters.notebook_compat
+    steps, compat, fed = task.samples - 1, parameters.notebook_compat, rule.feedback == "output"
+    readout_rule = readout_rule or rule.readout or DELTA
     nodes = defaultdict(list)  # node of the schedule -> its objects; trial and test share reset, step, score
-    text = DURATION + UNITS + (NOISY if parameters.noisy else QUIET) + (DRIVEN if task.inputs else ALONE)
-    text += (GUARDED_SLOPE if compat else SLOPE) + rule.neuron
+    text = DURATION + UNITS + (NOISY if parameters.noisy else QUIET) + CURRENTS[task.inputs > 0, fed]
+    text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE) + rule.neuron
 
-    units = _population(parameters.N, text, "units", MOVE, RATES)
-    outputs = _population(task.outputs, DURATION + OUTPUTS, "outputs", LOSS, ERROR)
+    units = population(parameters.N, text, "units", MOVE, RATES)
+    outputs = population(task.outputs, DURATION + OUTPUTS, "outputs", LOSS, ERROR)
     recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": CURRENT})
-    places = {"y_post": OUTPUT, "credit_pre": CREDIT, **SCORING}
+    places = {"y_post": OUTPUT, "credit_pre": CREDIT, "I_fb_pre": CURRENT, **SCORING}
     readout = projection(units, outputs, READOUT + FEEDBACK[rule.feedback], readout_rule, update, "readout", places)
-    goals = Tape(outputs, ["goal"], steps, name="goals")
+    goals, plan = Tape(outputs, ["goal", "scored"], rows(task), name="goals"), Plan(task)
     groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout, "goals": goals}
+    groups |= plan.groups
 
-    nodes["reset"] += [units.run_regularly("h = h0"), outputs.run_regularly("loss = 0")]
+    nodes["begin"].append(plan.choose)
+    nodes["test_begin"].append(plan.choose_test)
+    nodes["reset"] += [units.run_regularly(BEGIN), outputs.run_regularly("loss = 0\ny = 0")]
     nodes["step"] += [
         recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=CURRENT),
         units.subexpression_updater, units.state_updater,
-        readout.summed_updaters["y_post"], goals.load(when="groups", order=GOAL),
+        readout.summed_updaters["y_post"], plan.load(goals, order=GOAL),
         outputs.subexpression_updater, outputs.state_updater,
     ]  # fmt: skip
     tapes = backward(recurrent, rule, steps, nodes, order=BACK)
@@ -262,21 +290,26 @@ def build(
         nodes["run"].append(errors.store())
         # In the authors' code each step reads the error that the step before it should have read.
         nodes["backward"].append(errors.load(when="end" if compat else "start"))
-    if rule.feedback:
+    if fed:
+        nodes["step"].append(readout.summed_updaters["I_fb_pre"])
+    elif rule.feedback:
         nodes[rule.phases[-1]].append(readout.summed_updaters["credit_pre"])
     learn(recurrent, rule, update, nodes, tapes=tapes)
     learn(readout, readout_rule, update, nodes)
     if task.inputs:
-        groups |= _add_input(units, parameters, task, rule, update, nodes, tapes)
+        groups |= _add_input(units, parameters, task, rule, update, nodes, tapes, plan)
+    if compat:
+        nodes["reset"].append(plan.load_first(goals, {"goal": "goal0"}))
     groups |= _add_score(outputs, readout, nodes, compat)
     recorded = _add_monitors(groups, nodes, record)
 
-    simulation = Simulation(_schedule(nodes, steps), name="rflo", threads=threads, namespace={})
-    phases = ("run", *rule.phases[1:], "test")
-    return Model(simulation, groups, recorded, parameters, task, FIXED, initial_values, phases, seed)
+    schedule = _schedule(nodes, steps, len(task.tests), plan.length)
+    simulation = Simulation(schedule, name="rflo", threads=threads, namespace={})
+    values = partial(initial_values, rule=rule, update=update)
+    return Model(simulation, groups, recorded, parameters, task, FIXED, values, seed)
 
 
-def initial_values(parameters, task, seed):
+def initial_values(parameters, task, seed, rule=RFLO, update="trial"):
     """Initial values of a net: the paper's weights drawn by a seed, the constants, the task.
 
     Parameters
@@ -284,30 +317,43 @@ def initial_values(parameters, task, seed):
     parameters : Parameters
     task : Task
     seed : int
+    rule : Rule
+        Whether it is sign-constrained decides the signs of the initial recurrent weights.
+    update : {"trial", "online"}
 
     Returns
     -------
     dict of str to array
         ``object.variable`` to values.
+
+    Raises
+    ------
+    InputError
+        If weights that change at each step should change every so many trials.
     """
     p, rng = parameters, np.random.default_rng(seed)
+    if update == "online" and p.every != 1:
+        raise InputError(f"every={p.every} trials needs update='trial'. Got update='online', which is after each step.")
+    polarity = np.where(np.arange(p.N) < p.N / 2, 1.0, -1.0)
     weights = dict(
         w_rec=p.g / np.sqrt(p.N) * rng.standard_normal((p.N, p.N)),
-        w_out=rng.uniform(-1, 1, (task.outputs, p.N)) / np.sqrt(p.N),
+        w_out=p.g_out * rng.uniform(-1, 1, (task.outputs, p.N)) / np.sqrt(p.N),
         b=rng.standard_normal((p.N, task.outputs)),
     )
-    values = {"goals.goal": task.target[1:], "outputs.goal0": task.target[0]}
+    if rule.constraint:
+        weights["w_rec"] = polarity * abs(weights["w_rec"])
     if task.inputs:
         weights["w_in"] = rng.uniform(-1, 1, (p.N, task.inputs))
-        values |= {"drive.x": task.drive[1:], "inputs.x0": task.drive[0]}
-    values |= {"units.tau": float(p.tau), "units.h0": p.h0, "units.sigma": float(p.sigma)}
-    values |= {"recurrent.eta": p.eta_rec, "afferent.eta": p.eta_in, "readout.eta": p.eta_out}
-    return values | weights_to_state(**weights)
+    values = {"units.tau": float(p.tau), "units.sigma": float(p.sigma), "units.polarity": polarity}
+    values |= {"units.h0": p.h0, "units.h": p.h0, "units.carry": float(p.carry)}
+    for name, eta in {"recurrent": p.eta_rec, "afferent": p.eta_in, "readout": p.eta_out}.items():
+        values |= {f"{name}.eta": eta, f"{name}.every": p.every}
+    return values | task_to_state(task) | weights_to_state(**weights)
 
 
 def weights_to_state(**weights):
     """State variables for the paper's matrices, whose rows are postsynaptic: w_rec, w_in, w_out, and b."""
-    return {WEIGHTS[name]: (w if name == "b" else np.transpose(w)).ravel() for name, w in weights.items()}
+    return {MATRICES[name]: (w if name == "b" else np.transpose(w)).ravel() for name, w in weights.items()}
 
 
 def state_to_weights(state, N):
@@ -326,7 +372,7 @@ def state_to_weights(state, N):
         w_rec (N, N), w_out (N_y, N), b (N, N_y), and with an input w_in (N, N_x).
     """
     found = {}
-    for name, variable in WEIGHTS.items():
+    for name, variable in MATRICES.items():
         if variable in state:
             values = np.asarray(state[variable])
             matrix = values.reshape(-1, N) if name == "w_in" else values.reshape(N, -1)
@@ -334,21 +380,21 @@ def state_to_weights(state, N):
     return found
 
 
-def _population(N, text, name, order, constants):
+def population(N, text, name, order, constants):
     """Population whose ODEs are integrated, and whose (constant over dt) values are taken, at these places."""
     group = Population(N, text, method="euler", order=order, name=name)
     group.subexpression_updater.when, group.subexpression_updater.order = "groups", constants
     return group
 
 
-def _add_input(units, parameters, task, rule, update, nodes, tapes):
+def _add_input(units, parameters, task, rule, update, nodes, tapes, plan):
     inputs = Population(task.inputs, INPUTS, name="inputs")
     afferent = projection(inputs, units, AFFERENT, rule, update, "afferent", {"I_in_post": CURRENT})
-    drive = Tape(inputs, ["x"], task.samples - 1, name="drive")
+    drive = Tape(inputs, ["x"], rows(task), name="drive")
     lag = parameters.q_lag if rule.online else 0
     seen = inputs.run_regularly("r = x", when="groups", order=INPUT - 1 if lag else INPUT + 1)
-    nodes["reset"].append(inputs.run_regularly("x = x0"))
-    nodes["step"] += [seen, drive.load(when="groups", order=INPUT), afferent.summed_updaters["I_in_post"]]
+    nodes["reset"].append(plan.load_first(drive))
+    nodes["step"] += [seen, plan.load(drive, order=INPUT), afferent.summed_updaters["I_in_post"]]
     if tapes:
         past = Tape(inputs, ["r"], task.samples - 1, name="inputs_run")
         nodes["run"].append(past.store())
@@ -374,7 +420,9 @@ def _add_monitors(groups, nodes, record):
         Recorded("loss", "trials.loss", doc="loss of the trial"),
         Recorded("alignment", "trials.alignment", doc="cosine of readout and feedback weights, after the trial"),
         Recorded("test_loss", "tests.loss", along="test", doc="loss of the test after learning"),
-        Recorded("output", "test_output.y", "rates", ("channel",), along="step", doc="output in the test"),
+        Recorded(
+            "output", "test_output.y", "rates", ("channel",), along="step", fold="test", doc="output in the tests"
+        ),
     ]
 
     def monitor(node, group, variables, name):
@@ -383,7 +431,7 @@ def _add_monitors(groups, nodes, record):
 
     monitor("end", "score", ["loss", "alignment", "trial"], "trials")
     monitor("test_end", "score", ["loss", "alignment"], "tests")
-    monitor("test", "outputs", ["y", "k"], "test_output")
+    monitor("test", "outputs", ["y", "trial", "k"], "test_output")
     for name, group, axis in (("y", "outputs", "channel"), ("h", "units", "unit"), ("u", "units", "unit")):
         if name in record:
             monitor("run", group, [name, "trial", "k"], f"{name}_in_time")
@@ -396,12 +444,16 @@ def _add_monitors(groups, nodes, record):
     return tuple(recorded)
 
 
-def _schedule(nodes, steps):
+def _schedule(nodes, steps, tests, length):
     reset, step, score = nodes["reset"], nodes["step"], nodes["score"]
-    trial = [Event("begin", reset + nodes["begin"]), Phase("run", step + nodes["run"], steps)]
+    trial = [Event("begin", reset + nodes["begin"]), Phase("run", step + nodes["run"], steps, length=length)]
     if nodes["backward"]:
         trial.append(Event("turn", nodes["turn"]))
-        trial.append(Phase("backward", nodes["backward"], steps, clock="hold", direction=-1))
+        trial.append(Phase("backward", nodes["backward"], steps, clock="hold", direction=-1, length=length))
     trial.append(Event("end", nodes["end"] + score))
-    test = [Event("test_begin", reset), Phase("test", step + nodes["test"], steps)]
-    return Schedule([Loop("trial", 1, trial), *test, Event("test_end", score + nodes["test_end"])])
+    test = [
+        Event("test_begin", reset + nodes["test_begin"]),
+        Phase("test", step + nodes["test"], steps, length=length),
+        Event("test_end", score + nodes["test_end"]),
+    ]
+    return Schedule([Loop("trial", 1, trial), Loop("tests", tests, test, counter="trial")])

@@ -21,17 +21,23 @@ eta : 1 (shared, constant)       # learning rate
 
 #: What learning trial by trial adds besides.
 SUM_OF_CHANGES = """
-dw : 1                           # change of the weight, summed over the trial
+dw : 1                           # change of the weight, summed over trials
+every : integer (shared, constant)                            # trials from change to change
+due = int((trial + 1) % every == 0) : integer (shared)        # whether this trial ends with one
 """
 
 #: Move the weights.
-LEARN = "w += eta*dt/T_post*change"
+LEARN = """
+w += eta*dt/T_post*change
+"""
 
 #: Keep the change for the end of the trial.
-GATHER = "dw += eta*dt/T_post*change"
+GATHER = """
+dw += eta*dt/T_post*change
+"""
 
-#: Move the weights by what was kept.
+#: Move the weights by what was kept, if it is time.
 APPLY = """
-w += dw
-dw = 0
+w += due*dw
+dw *= 1 - due
 """

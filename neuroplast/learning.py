@@ -12,7 +12,7 @@ from neuroplast.equations import APPLY, GATHER, LEARN, RATE, SUM_OF_CHANGES, WEI
 #: Place of the weights within a step: after everything that a rule reads.
 LEARNING = 40
 #: Places within the event that ends a trial.
-GRADIENT, WEIGHTS = 0, 1
+GRADIENT, SUM, WEIGHTS = 0, 1, 2
 
 
 def projection(source, target, text, rule, update, name, order):
@@ -43,7 +43,7 @@ def projection(source, target, text, rule, update, name, order):
     text = WEIGHT + text
     if rule.learns:
         text += RATE + rule.synapse + (rule.recurrent if source is target else "")
-        text += SUM_OF_CHANGES if _gathers(rule, update) else ""
+        text += SUM_OF_CHANGES if update == "trial" else ""
     places = {key: place for key, place in {**rule.order, **order}.items() if key == "update" or key in text}
     return DenseSynapses(source, target, text, order=places, method="euler", name=name)
 
@@ -69,14 +69,16 @@ def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
         nodes["begin"].append(synapses.run_regularly(start or rule.start))
     if synapses.state_updater is not None:
         nodes["run"].append(synapses.state_updater)
+    constraint = rule.constraint if synapses.source is synapses.target else ""
+    if update == "online":
+        nodes["run"].append(synapses.run_regularly(LEARN + constraint, order=LEARNING))
+        return
     if rule.gradient:
         nodes["end"].append(synapses.accumulate(*rule.gradient, over=tapes, order=GRADIENT))
-        nodes["end"].append(synapses.run_regularly(LEARN, order=WEIGHTS))
-    elif _gathers(rule, update):
-        nodes["run"].append(synapses.run_regularly(GATHER, order=LEARNING))
-        nodes["end"].append(synapses.run_regularly(APPLY, order=WEIGHTS))
+        nodes["end"].append(synapses.run_regularly(GATHER, order=SUM))
     else:
-        nodes["run"].append(synapses.run_regularly(LEARN, order=LEARNING))
+        nodes["run"].append(synapses.run_regularly(GATHER, order=LEARNING))
+    nodes["end"].append(synapses.run_regularly(APPLY + constraint, order=WEIGHTS))
 
 
 def backward(recurrent, rule, steps, nodes, *, order):
@@ -110,7 +112,3 @@ def backward(recurrent, rule, steps, nodes, *, order):
     sums = [summed for name, summed in recurrent.summed_updaters.items() if name in rule.recurrent]
     nodes["backward"] += [forward.load(), *sums, statements, adjoint.store()]
     return [forward, adjoint]
-
-
-def _gathers(rule, update):
-    return update == "trial" and rule.gradient is None

@@ -12,6 +12,11 @@ from neuroplast.errors import InputError
 from neuroplast.labels import Recorded, label
 from neuroplast.nets import Job
 from neuroplast.traces import Traces
+from neuroplast.trials import rows
+
+#: Sizes of a task that a compiled model fixes, and those that it limits.
+SAME = ("outputs", "inputs", "trials in the order")
+LARGEST = ("samples", "samples of all conditions", "tests")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +36,6 @@ class Model:
         Attributes of the parameters that are part of the compiled program.
     values : callable
         ``values(parameters, task, seed)`` gives initial values, ``object.variable`` to array.
-    phases : tuple of str
-        Phases that last for a trial.
     seed : int
         Seed of the initial values and the noise where none is given.
     """
@@ -44,7 +47,6 @@ class Model:
     task: Any
     fixed: tuple[str, ...]
     values: Callable[..., dict[str, np.ndarray]] = field(repr=False)
-    phases: tuple[str, ...]
     seed: int = 0
 
     def __post_init__(self):
@@ -77,8 +79,8 @@ class Model:
         return {name: self._filled(name, array) for name, array in known.items()}
 
     def counts(self, trials: int, *, task=None) -> dict[str, int]:
-        """Counts of the schedule for a number of trials of a task."""
-        return {"trial": trials} | dict.fromkeys(self.phases, (task or self.task).samples - 1)
+        """Counts of the schedule for a number of trials of a task; the task says how long each lasts."""
+        return {"trial": trials, "tests": len((task or self.task).tests)}
 
     def run(self, trials: int, seed: int | None = None, *, parameters=None, task=None, state=None) -> Traces:
         """Run a net from its initial values to the end, in memory.
@@ -135,12 +137,12 @@ class Model:
                     f"{name} is part of the compiled model '{self.simulation.name}', which has {ours}. Got {given}; "
                     "build a model of its own for it."
                 )
-        size, wanted = [(t.samples, t.outputs, t.inputs) for t in (self.task, task)]
-        if size[1:] != wanted[1:] or size[0] < wanted[0]:
+        ours, given = _size(self.task), _size(task)
+        if any(ours[name] != given[name] for name in SAME) or any(ours[name] < given[name] for name in ours):
             raise InputError(
-                f"The compiled model '{self.simulation.name}' takes tasks of up to {size[0]} samples with {size[1]} "
-                f"outputs and {size[2]} inputs. Got {wanted[0]}, {wanted[1]} and {wanted[2]}; build a model with the "
-                "longest task, and one for each number of channels."
+                f"The compiled model '{self.simulation.name}' takes tasks with {_text(ours, SAME)}, and up to "
+                f"{_text(ours, LARGEST)}. Got {_text(given, SAME)}, {_text(given, LARGEST)}; build a model with the "
+                "largest task, and one for each number of channels."
             )
         return parameters, task
 
@@ -154,3 +156,18 @@ class Model:
         values = np.asarray(values, dtype=float).ravel()
         rest = int(self._variable(name).size) - values.size
         return np.pad(values, (0, rest)) if values.size > 1 and rest > 0 else values
+
+
+def _size(task):
+    return {
+        "outputs": task.outputs,
+        "inputs": task.inputs,
+        "trials in the order": len(task.order),
+        "samples": task.samples,
+        "samples of all conditions": rows(task),
+        "tests": len(task.tests),
+    }
+
+
+def _text(sizes, names):
+    return ", ".join(f"{sizes[name]} {name}" for name in names)

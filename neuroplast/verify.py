@@ -95,7 +95,7 @@ def _run_rflo(vectors, rule, readout_rule, update, trials, target, eta, exact=Fa
     from brian2 import ms
 
     from neuroplast.models import rflo
-    from neuroplast.tasks import Task
+    from neuroplast.tasks import Condition, Task
 
     steps, N = len(vectors["x"]), len(vectors["h0"])
     eta_in, eta_rec, eta_out = map(float, eta)
@@ -105,7 +105,7 @@ def _run_rflo(vectors, rule, readout_rule, update, trials, target, eta, exact=Fa
     )  # fmt: skip
     drive = vectors["x"] if vectors["x"].any() else None
     model = rflo.build(
-        parameters, Task(vectors["y_target"], drive), rule, readout_rule=readout_rule, update=update,
+        parameters, Task(Condition(vectors["y_target"], drive)), rule, readout_rule=readout_rule, update=update,
         record=("y", "h", "u", "weights"), target=target,
     )  # fmt: skip
     weights = dict(w_rec=vectors["w_rec0"], w_out=vectors["w_out0"], b=vectors["B"])
@@ -129,7 +129,7 @@ def _rflo_notebook(vectors, target):
 
     from neuroplast.models import rflo
     from neuroplast.rules import BPTT, RFLO
-    from neuroplast.tasks import Task
+    from neuroplast.tasks import Condition, Task
 
     trials, (_, eta_rec, eta_out) = int(vectors["compare_trials"]), map(float, vectors["eta_in_rec_out"])
     rule = {"rflo": RFLO, "bptt": BPTT}[str(vectors["rule"])]
@@ -137,7 +137,7 @@ def _rflo_notebook(vectors, target):
         N=len(vectors["h0"]), tau=float(vectors["tau"]) * ms, eta_rec=eta_rec, eta_out=eta_out, notebook_compat=True
     )
     update = "online" if vectors["online"] else "trial"
-    model = rflo.build(parameters, Task(vectors["y_target"]), rule, update=update, target=target)
+    model = rflo.build(parameters, Task(Condition(vectors["y_target"])), rule, update=update, target=target)
 
     def run(scale):
         weights = rflo.weights_to_state(w_rec=vectors["w_rec0"] * scale, w_out=vectors["w_out0"], b=vectors["B"])

@@ -8,36 +8,24 @@ T = 160 tau BPTT ends lower; under RFLO the readout weights turn towards the fee
 
 from dataclasses import dataclass
 
-import xarray as xr
-from brian2 import Quantity, ms
-
 from neuroplast import figures
+from neuroplast.analysis.curves import final
 from neuroplast.errors import InputError
-from neuroplast.models import rflo
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.rules import BPTT, RFLO
-from neuroplast.tasks import periodic
-from neuroplast.traces import combine
+from neuroplast.protocols import _figure2 as figure2
 
 PAPER = {"figure": "Murray 2019, figure 2a", "doi": "10.7554/eLife.43299"}
 EXPECTED_TIME = "2 min on two idle cores"
-RULES = {"bptt": BPTT, "rflo": RFLO}
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """What figure 2a varies; the rest is `neuroplast.models.rflo.Parameters`."""
+class Parameters(figure2.Common):
+    """What figure 2a varies."""
 
     periods: tuple = parameter((20, 160), "durations of the output, in tau")
     eta_bptt: tuple = parameter((0.03, 0.03), "learning rate of BPTT for each duration")
     eta_rflo: tuple = parameter((0.03, 0.0003), "learning rate of RFLO for each duration")
-    trials: int = parameter(10_000, "trials per net")
-    nets: int = parameter(9, "nets, each with its own initial weights")
-    N: int = parameter(30, "recurrent units")
-    tau: Quantity = parameter(10 * ms, "time constant")
-    dt: Quantity = parameter(1 * ms, "time step")
-    update: str = parameter("trial", "when weights change", choices=("trial", "online"))
 
     def __post_init__(self):
         for name in ("eta_bptt", "eta_rflo"):
@@ -49,35 +37,21 @@ QUICK = {"trials": 3000, "nets": 5}
 
 
 def experiment(parameters, run):
-    """Train every net by both rules on all durations; all nets of a rule share one compiled program."""
+    """Train every net by both rules on all durations."""
     p = parameters
-    tasks = {period: periodic(round(period * float(p.tau / p.dt))) for period in p.periods}
-    longest = max(tasks.values(), key=lambda task: task.samples)
-    jobs = []
-    for name, rule in RULES.items():
-        update = p.update if rule.online else "trial"
-        model = rflo.build(_constants(p, 0.0), longest, rule, update=update, target=run.target)
-        for (period, task), eta in zip(tasks.items(), getattr(p, f"eta_{name}"), strict=True):
-            for net in range(p.nets):
-                coords = {"period": period, "rule": name, "net": net}
-                options = {"parameters": _constants(p, eta), "task": task}
-                jobs.append(model.job(f"{name}-{period}tau-{net}", coords, p.trials, 1000 * run.seed + net, **options))
-    run.note(rules=list(RULES), update=p.update)
-    results = combine([(net.coords, net.dataset) for net in run.train_many(jobs)])
-    target = [xr.DataArray(task.target[1:, 0], dims="step") for task in tasks.values()]
-    target = xr.concat([part.assign_coords(step=range(part.size)) for part in target], "period", join="outer")
-    return results.assign(target=target).assign_attrs(dt_ms=float(p.dt / ms))
-
-
-def _constants(p, eta):
-    return rflo.Parameters(N=p.N, tau=p.tau, dt=p.dt, eta_rec=eta, eta_in=eta, eta_out=eta)
+    cases = [
+        figure2.Case({"period": period, "rule": name}, rule, period, eta)
+        for name, rule in figure2.RULES.items()
+        for period, eta in zip(p.periods, getattr(p, f"eta_{name}"), strict=True)
+    ]
+    return figure2.train(cases, p, run).assign(target=figure2.target(p.periods, p))
 
 
 def _final(dataset, period):
-    """Median over nets of the loss in the last hundredth of the trials: BPTT, RFLO; and of the first trial's."""
+    """Medians over nets: final losses of BPTT and RFLO, loss of the first trial."""
     loss = dataset.loss.sel(period=period)
-    last = loss.isel(trial=slice(-max(1, loss.trial.size // 100), None)).mean("trial").median("net")
-    return (*(float(last.sel(rule=rule)) for rule in RULES), float(loss.isel(trial=0).median("net").max()))
+    last = final(loss).median("net")
+    return (*(float(last.sel(rule=rule)) for rule in figure2.RULES), float(loss.isel(trial=0).median("net").max()))
 
 
 def _alike(dataset):

@@ -11,6 +11,7 @@ import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast import figures
+from neuroplast.analysis.curves import final
 from neuroplast.models import rflo
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
@@ -51,16 +52,14 @@ def experiment(parameters, run):
             coords = {"steps_per_tau": steps, "net": net}
             jobs.append(model.job(f"{steps}-per-tau-{net}", coords, p.trials, 1000 * run.seed + net, task=task))
     run.note(rule="rflo", update=p.update)
-    results = combine([(net.coords, net.dataset) for net in run.train_many(jobs)])
+    results = combine([(net.coords, net.dataset) for net in run.train_many(jobs)]).isel(test=0, drop=True)
     return results.assign_attrs(duration_ms=p.period * float(p.tau / ms))
 
 
 def _final(dataset):
-    """Median over nets of the loss in the last hundredth of the trials, for each time step."""
-    loss = dataset.loss.isel(trial=slice(-max(1, dataset.trial.size // 100), None))
-    return {
-        int(steps): float(loss.sel(steps_per_tau=steps).mean("trial").median("net")) for steps in loss.steps_per_tau
-    }
+    """Median over nets of the final loss, for each time step."""
+    last = final(dataset.loss).median("net")
+    return {int(steps): float(last.sel(steps_per_tau=steps)) for steps in last.steps_per_tau}
 
 
 def _alike(dataset):
@@ -97,7 +96,7 @@ def figure(dataset):
         figures.median_quartile_curve(left, here.trial + 1, loss, label, **style)
         output = here.output.isel(net=0, channel=0).dropna("step").values
         right.plot(duration * np.arange(1, len(output) + 1) / (len(output) + 1), output, label=label, **style)
-    target = periodic(500).target[:, 0]
+    target = periodic(500).conditions[0].target[:, 0]
     right.plot(duration * np.arange(500) / 500, target, color=figures.TARGET_COLOUR, ls="--", lw=1, label="target")
     left.set(xscale="log", yscale="log", xlabel="trial", ylabel="loss (median, quartiles)", title="learning")
     right.set(xlabel="time (ms)", ylabel="output", title="one net, after learning")

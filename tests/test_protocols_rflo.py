@@ -39,7 +39,7 @@ def test_periodic_trains_every_net_by_both_rules(runs):
 def test_periodic_keeps_outputs_beside_their_targets(runs):
     found = runs["rflo_periodic"].dataset
     for period in (2, 3):
-        task, here = periodic(10 * period), found.sel(period=period)
+        (task,), here = periodic(10 * period).conditions, found.sel(period=period)
         np.testing.assert_array_equal(here.target.dropna("step"), task.target[1:, 0])
         output = here.output.isel(rule=0, net=1).dropna("step")
         assert output.shape == (task.samples - 1, 1)

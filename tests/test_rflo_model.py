@@ -13,8 +13,8 @@ from neuroplast.bench.numpy_rflo import NumpyRFLO
 from neuroplast.bench.problem import PERIOD, STATE
 from neuroplast.errors import InputError
 from neuroplast.models import rflo
-from neuroplast.rules import BPTT, DELTA, FROZEN, RFLO
-from neuroplast.tasks import Task, periodic
+from neuroplast.rules import BPTT, BPTT_RANDOM, DELTA, FROZEN, LOCAL, RFLO
+from neuroplast.tasks import Condition, Task, periodic
 
 N, INPUTS, OUTPUTS, SAMPLES, TRIALS, TAU = 6, 2, 2, 25, 3, 10.0
 ETA = (0.5, 1.0, 2.0)
@@ -24,16 +24,17 @@ PARAMETERS = rflo.Parameters(N=N, eta_in=ETA[0], eta_rec=ETA[1], eta_out=ETA[2],
 def make_task(samples=SAMPLES, inputs=INPUTS):
     rng = np.random.default_rng(5)
     drive = rng.standard_normal((samples, inputs)) if inputs else None
-    return Task(rng.standard_normal((samples, OUTPUTS)), drive)
+    return Task(Condition(rng.standard_normal((samples, OUTPUTS)), drive))
 
 
 def oracle_run(model, rule, online=False, trials=TRIALS, seed=0):
     """(weights after each trial, Trial of each) by the oracle, from the model's own initial values."""
     w = rflo.state_to_weights(model.initial(seed), N)
     weights = oracle.Weights(w.get("w_in", np.zeros((N, 1))), w["w_rec"], w["w_out"])
-    x = np.zeros((model.task.samples, 1)) if model.task.drive is None else model.task.drive
+    (given,) = model.task.conditions
+    x = np.zeros((given.samples, 1)) if given.drive is None else given.drive
     h0 = np.full(N, model.parameters.h0)
-    return list(oracle.train(weights, w["b"], x, model.task.target, h0, TAU, ETA, rule, trials, online))
+    return list(oracle.train(weights, w["b"], x, given.target, h0, TAU, ETA, rule, trials, online))
 
 
 def recorded(found, name, trials=TRIALS):
@@ -48,10 +49,10 @@ def recorded(found, name, trials=TRIALS):
         (RFLO, "online", 1, oracle.Rule("local", "B", q_lag=1)),
         (RFLO, "online", 0, oracle.RFLO),
         (BPTT, "trial", 1, oracle.BPTT),
-        (replace(RFLO, feedback="symmetric"), "online", 0, oracle.LOCAL_SYMMETRIC),
-        (replace(BPTT, feedback="random"), "trial", 1, oracle.RANDOM_NONLOCAL),
+        (LOCAL, "online", 0, oracle.LOCAL_SYMMETRIC),
+        (BPTT_RANDOM, "trial", 1, oracle.RANDOM_NONLOCAL),
     ],
-    ids=["rflo-trial", "rflo-online", "rflo-online-exact-q", "bptt", "local-symmetric", "random-nonlocal"],
+    ids=["rflo-trial", "rflo-online", "rflo-online-exact-q", "bptt", "local", "bptt_random"],
 )
 def test_learns_as_the_oracle(rule, update, q_lag, expected):
     parameters = replace(PARAMETERS, q_lag=q_lag)
@@ -71,12 +72,13 @@ def test_loss_alignment_and_final_test():
     task = make_task(inputs=0)
     model = rflo.build(PARAMETERS, task, record=("weights",), target="numpy")
     found, truth = model.run(TRIALS).dataset, oracle_run(model, oracle.RFLO, trials=TRIALS + 1)
+    (given,) = task.conditions
     w_out, b = np.stack([w.out for w, _ in truth]), rflo.state_to_weights(model.initial(), N)["b"]
-    np.testing.assert_allclose(found.loss, [task.loss(trial.y[1:]) for _, trial in truth[:-1]], rtol=1e-12)
+    np.testing.assert_allclose(found.loss, [given.loss(trial.y[1:]) for _, trial in truth[:-1]], rtol=1e-12)
     np.testing.assert_allclose(found.alignment, alignment(w_out[:-1], b), rtol=1e-12)
     assert np.ptp(found.loss.values) > 1e-4 and np.ptp(found.alignment.values) > 1e-4
-    np.testing.assert_allclose(found.output, truth[-1][1].y[1:], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.test_loss, task.loss(truth[-1][1].y[1:]), rtol=1e-12)
+    np.testing.assert_allclose(found.output[0], truth[-1][1].y[1:], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.test_loss, given.loss(truth[-1][1].y[1:]), rtol=1e-12)
     assert list(found.trial) == [0, 1, 2] and list(found.step) == list(range(SAMPLES - 1))
 
 
@@ -153,7 +155,8 @@ def test_compiled_equals_numpy(compiled):
 
 def test_one_program_serves_other_nets(compiled):
     model, _ = compiled
-    shorter = Task(make_task().target[:10], make_task().drive[:10])
+    (whole,) = make_task().conditions
+    shorter = Task(Condition(whole.target[:10], whole.drive[:10]))
     other = replace(PARAMETERS, sigma=0.5 * second**-0.5, eta_rec=0.0, tau=20 * ms, g=0.7)
     found = model.run(2, seed=4, parameters=other, task=shorter).dataset
     own = rflo.build(other, shorter, update="online", record=("weights",), target="numpy")
@@ -226,8 +229,8 @@ def test_weights_go_into_the_state_and_back():
         ({"parameters": replace(PARAMETERS, N=7)}, "N is part of the compiled model 'rflo', which has 6. Got 7"),
         ({"parameters": replace(PARAMETERS, dt=2 * ms)}, "dt is part of the compiled model .* Got 2. ms"),
         ({"parameters": replace(PARAMETERS, sigma=SIGMA)}, "noisy is part of the compiled model .* False. Got True"),
-        ({"task": make_task(SAMPLES + 1)}, "up to 25 samples with 2 outputs and 2 inputs. Got 26, 2 and 2"),
-        ({"task": make_task(inputs=0)}, "2 outputs and 2 inputs. Got 25, 2 and 0"),
+        ({"task": make_task(SAMPLES + 1)}, "up to 25 samples, 25 samples of all conditions, 1 tests. Got .* 26 sam"),
+        ({"task": make_task(inputs=0)}, "with 2 outputs, 2 inputs, 1 trials in the order.* Got 2 outputs, 0 inputs"),
     ],
 )
 def test_model_refuses_what_it_was_not_compiled_for(change, message):

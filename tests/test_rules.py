@@ -10,10 +10,11 @@ from neuroplast.engine import Population, start
 from neuroplast.errors import InputError
 from neuroplast.learning import projection
 from neuroplast.models import rflo
-from neuroplast.rules import BPTT, DELTA, FROZEN, RFLO, Rule
+from neuroplast.rules import BPTT, DELTA, FROZEN, RFLO, Rule, dale
 from neuroplast.tasks import periodic
 
-ALL = [getattr(rules, name) for name in rules.__all__ if name != "Rule"]
+ALL = [getattr(rules, name) for name in rules.__all__ if isinstance(getattr(rules, name), Rule)]
+ALL += [dale(RFLO), dale(BPTT)]
 
 PLAIN = """
 dh/dt = -h/(10*ms) : 1

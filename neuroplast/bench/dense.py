@@ -72,11 +72,11 @@ class DenseRFLO:
 
         from neuroplast.engine import Event, Loop, NativeOperation, Phase, Population, Schedule, Simulation
         from neuroplast.models import rflo
-        from neuroplast.tasks import Task
+        from neuroplast.tasks import Condition, Task
 
         problem = make_problem(N, dtype)
         k = np.arange(PERIOD + 1) % PERIOD
-        task = Task(problem.target[k, None], problem.drive[k, None])
+        task = Task(Condition(problem.target[k, None], problem.drive[k, None]))
         eta = RATE * (PERIOD + 1)
         parameters = rflo.Parameters(N=N, tau=TAU * ms, dt=1 * ms, eta_rec=eta, eta_in=eta, eta_out=eta)
         model = rflo.build(parameters, task, update="online", target=target, dtype=dtype)

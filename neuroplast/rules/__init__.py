@@ -1,9 +1,16 @@
 """Learning rules, one small file each; a rule is data that a model's ``build()`` takes."""
 
 from neuroplast.rules.bptt import BPTT
+from neuroplast.rules.bptt_random import BPTT_RANDOM
+from neuroplast.rules.dale import dale
 from neuroplast.rules.delta import DELTA
 from neuroplast.rules.frozen import FROZEN
+from neuroplast.rules.local import LOCAL
+from neuroplast.rules.readout_only import READOUT_ONLY
+from neuroplast.rules.recurrent_only import RECURRENT_ONLY
 from neuroplast.rules.rflo import RFLO
 from neuroplast.rules.rule import Rule
 
-__all__ = ["BPTT", "DELTA", "FROZEN", "RFLO", "Rule"]
+__all__ = [
+    "BPTT", "BPTT_RANDOM", "DELTA", "FROZEN", "LOCAL", "READOUT_ONLY", "RECURRENT_ONLY", "RFLO", "Rule", "dale",
+]  # fmt: skip

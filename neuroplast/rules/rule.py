@@ -43,8 +43,13 @@ class Rule:
         Statements of the postsynaptic population: once before the backward phase, and in each of its steps.
     gradient : tuple of (str, str), optional
         Synaptic variable, and the product of a pre- and a postsynaptic variable that is summed over the trial into it.
-    feedback : {"random", "symmetric", ""}
-        Weights that bring the error to the units: fixed random ones, the readout's own, or none.
+    feedback : {"random", "symmetric", "output", ""}
+        Weights that bring the error to the units: fixed random ones or the readout's own. With "output" the random
+        ones bring the output itself, as a current; with "" there are none.
+    constraint : str
+        Statements of a recurrent projection's synapses that follow each change of the weights.
+    readout : Rule, optional
+        Of the readout weights, if it is not the delta rule.
     records : tuple of str
         Synaptic variables that are worth recording.
     reference : str
@@ -64,6 +69,8 @@ class Rule:
     backward: str = ""
     gradient: tuple[str, str] | None = None
     feedback: str = ""
+    constraint: str = ""
+    readout: Rule | None = None
     records: tuple[str, ...] = ()
     reference: str = ""
 
