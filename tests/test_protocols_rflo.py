@@ -43,7 +43,7 @@ def test_periodic_keeps_outputs_beside_their_targets(runs):
         np.testing.assert_array_equal(here.target.dropna("step"), task.target[1:, 0])
         output = here.output.isel(rule=0, net=1).dropna("step")
         assert output.shape == (task.samples - 1, 1)
-        assert here.test_loss.isel(rule=0, net=1, test=0) == pytest.approx(task.loss(output), rel=1e-12)
+        assert here.test_loss.isel(rule=0, net=1) == pytest.approx(task.loss(output), rel=1e-12)
 
 
 def test_timestep_gives_all_steps_the_same_nets_and_time(runs):
