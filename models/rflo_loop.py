@@ -17,7 +17,7 @@ With probability `explore` the winner is drawn at random instead. R is 1 if the 
 next, else 0. The next input x is a while the movement lasts.
 
 Order at the end of a syllable: z; whether to explore; winner; R; W_s; next input. What a trial is: one syllable, from
-the state that the one before left.
+the state that the one before left, or from h0.
 
 =============  ========  ================  ==========  ==============================================
 name           unit      symbol            default     source
@@ -30,6 +30,7 @@ hebb           --        --                winner      a in the rule; "drive": a
 speed          s^-1      v                 5 / s       ours: a movement of 20 tau goes 0.5 far
 moving         steps     --                200         ours: steps of a syllable with the input on
 h0             1         h(0)              0.1         authors' code
+carry          --        --                true        ours: rates go on from syllable to syllable
 =============  ========  ================  ==========  ==============================================
 
 Initially W_s ~ U(-1, 1)/sqrt(N) (ours). The movements are the conditions of a task, their order is the task's `order`,
@@ -53,6 +54,7 @@ from neuroplast.parameters import parameter
 
 UNITS = """
 h0 : 1                                      # rate at the start
+carry : 1 (shared, constant)                # 1: go on from the rate that the syllable before ended with
 phi = tanh(u) : 1 (constant over dt)        # what the rate relaxes to
 u = I_rec + I_in : 1                        # total current
 I_rec : 1                                   # recurrent current, W h
@@ -118,6 +120,7 @@ class Parameters:
     speed: Quantity = parameter(5 / second, "velocity of the cursor where the output is 1")
     moving: int = parameter(200, "steps of a syllable for which the input is on")
     h0: float = parameter(0.1, "rates at the start")
+    carry: bool = parameter(True, "keep the rates from syllable to syllable instead of starting each at h0")
 
     def __post_init__(self):
         if not 0 <= self.explore <= 1:
@@ -129,8 +132,9 @@ class Parameters:
 def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1):
     """Make the network with its loop.
 
-    The schedule is a loop of trials, a syllable each (``run``, ``transition``), and after ``test_begin``, which
-    puts the network back to its start, a loop of syllables without learning (``test``, ``test_transition``).
+    The schedule is a loop of trials, a syllable each (``begin``, ``run``, ``transition``), and after ``start``, which
+    puts the network back to its start, a loop of syllables without learning (``test_begin``, ``test``,
+    ``test_transition``).
 
     Parameters
     ----------
@@ -191,14 +195,16 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
         trials = StateMonitor(inputs, ["R", "trial"], record=[0], when="end", name="trials")
         cursor = StateMonitor(outputs, ["s", "y", "trial", "k"], record=True, when="end", name="cursor")
         choices = StateMonitor(inputs, ["x", "trial", "k"], record=True, when="end", name="choices")
-    steps = task.samples - 1
+    steps, begin = task.samples - 1, [units.run_regularly(rflo.BEGIN)]
     schedule = Schedule([
         Loop("trial", 1, [
+            Event("begin", begin),
             Phase("run", step, steps),
             Event("transition", [drive, learning, compete, expect, winner, pay, hebb, trials]),
         ]),
-        Event("test_begin", again),
+        Event("start", again),
         Loop("tests", len(task.tests), [
+            Event("test_begin", begin),
             Phase("test", [*step, cursor, choices], steps),
             Event("test_transition", [drive, testing, compete, winner]),
         ], counter="trial"),
@@ -230,6 +236,7 @@ def initial_values(parameters, task, seed):
         "units.tau": float(p.tau),
         "units.h0": p.h0,
         "units.h": p.h0,
+        "units.carry": float(p.carry),
         "outputs.speed": float(p.speed),
         "inputs.first": first,
         "inputs.a": first,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -141,3 +144,49 @@ def save(fig, folder, name: str = "figure") -> list[Path]:
             with written_whole(path) as temporary:
                 fig.savefig(temporary, format=path.suffix[1:], **options)
     return paths
+
+
+def moving(fig, draw, frames: int):
+    """Animation of a figure.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+    draw : callable
+        ``draw(frame)`` changes the artists and returns those that it changed.
+    frames : int
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+    """
+    return FuncAnimation(fig, draw, frames, blit=False)
+
+
+def save_animation(animation, folder, name: str = "animation", *, frames_per_second: int = 25) -> Path:
+    """Write an animation as GIF.
+
+    Parameters
+    ----------
+    animation : matplotlib.animation.Animation
+    folder : str or pathlib.Path
+    name : str
+        Without suffix.
+    frames_per_second : int
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    path = Path(folder) / f"{name}.gif"
+    # The writer takes the format from the name, which a file that is not yet whole does not have.
+    with style(), tempfile.TemporaryDirectory() as aside:
+        animation.save(Path(aside) / path.name, writer=PillowWriter(fps=frames_per_second), dpi=100)
+        with written_whole(path) as temporary:
+            shutil.copyfile(Path(aside) / path.name, temporary)
+    return path

@@ -111,7 +111,9 @@ class Model:
         arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items() if len(values)}
         return Traces(label(arrays, self.recorded), {"model": self.simulation.name, "seed": seed})
 
-    def job(self, name: str, coords, trials: int, seed: int | None = None, *, parameters=None, task=None) -> Job:
+    def job(
+        self, name: str, coords, trials: int, seed: int | None = None, *, parameters=None, task=None, state=None
+    ) -> Job:
         """A net to be trained among others, see `neuroplast.nets.train_many`.
 
         Parameters
@@ -120,11 +122,11 @@ class Model:
             Of its folder.
         coords : dict
             Its place among the nets, such as ``{"rule": "rflo", "net": 3}``.
-        trials, seed, parameters, task
+        trials, seed, parameters, task, state
             As for `run`.
         """
         seed = self.seed if seed is None else seed
-        state = self.initial(seed, parameters=parameters, task=task)
+        state = self.initial(seed, parameters=parameters, task=task) | dict(state or {})
         counts = self.counts(trials, task=task)
         return Job(name, self.simulation, coords, seed, state, counts, self.recorded)
 

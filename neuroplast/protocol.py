@@ -7,7 +7,8 @@ A protocol is a module of 30 to 80 lines that declares
 - ``Parameters``, a frozen dataclass, and ``QUICK``, the values that ``--quick`` changes;
 - ``EXPECTED``, a list of `Claim`;
 - ``experiment(parameters, run)``, which returns an `xarray.Dataset`; `Run` is what it gets;
-- ``figure(dataset)``, which returns a matplotlib figure (optional).
+- ``figure(dataset)``, which returns a matplotlib figure, and ``animation(dataset)``, which returns a matplotlib
+  animation (both optional).
 """
 
 from __future__ import annotations
@@ -277,11 +278,7 @@ def _carry_out(module, parameters, run, again):
         dataset = dataset.load().assign_attrs(_provenance(module, folder.record))
         write_dataset(dataset, folder.path / RESULTS)
         claims = [claim.measure(dataset) for claim in module.EXPECTED]
-        if hasattr(module, "figure"):
-            from neuroplast import figures
-
-            with figures.style():
-                figures.save(module.figure(dataset), folder.path)
+        _draw(module, dataset, folder.path)
         folder.end("done", claims=claims)
     except KeyboardInterrupt:
         folder.end("interrupted")
@@ -295,6 +292,18 @@ def _carry_out(module, parameters, run, again):
         if not folder.discard_if_unused():
             folder.end("failed", error=f"{type(err).__name__}: {err}")
         raise
+
+
+def _draw(module, dataset, folder):
+    if not (hasattr(module, "figure") or hasattr(module, "animation")):
+        return
+    from neuroplast import figures  # matplotlib takes a third of a second
+
+    with figures.style():
+        if hasattr(module, "figure"):
+            figures.save(module.figure(dataset), folder)
+        if hasattr(module, "animation"):
+            figures.save_animation(module.animation(dataset), folder)
 
 
 def _parameters(info, module, settings, quick):

@@ -54,9 +54,9 @@ def print_record(record: dict, console: Console) -> None:
 
 def print_paths(folder: Path, console: Console) -> None:
     """Where the run, its figure, its results and its record are."""
-    for name in ("", "figure.png", "results.nc", "run.json"):
+    for name in ("", "figure.png", "animation.gif", "results.nc", "run.json"):
         if (folder / name).exists():
-            console.print(f"{name or 'run':<12}{folder / name}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{name or 'run':<15}{folder / name}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _title(record):

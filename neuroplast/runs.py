@@ -5,7 +5,7 @@
     runs/NAME-SEED/          or --out DIR
       run.json               the record: protocol, parameters, seed, equations, versions, times, claims
       results.nc             labelled results
-      figure.png, figure.svg
+      figure.png, figure.svg, animation.gif
       checkpoint/, segments/ what a training needs to go on
       nets/LABEL/            the same for each of several nets
 """

@@ -7,9 +7,12 @@ trial's number, so that trials of any length and order need no second program.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from neuroplast.engine import Population, Tape
+from neuroplast.tasks import Condition, Task
 
 PLAN = """
 first : integer                             # row at which the condition of this trial begins
@@ -23,6 +26,19 @@ CHOOSE, FIRST_SAMPLE = -2, -1
 def rows(task) -> int:
     """Samples of all conditions of a task."""
     return sum(condition.samples for condition in task.conditions)
+
+
+def covering(tasks: Sequence[Task]) -> Task:
+    """A task as large as the largest of several in every respect, to build a model for all of them.
+
+    Its samples are zeros; it has the channels and the number of trials in the order that all of them should have.
+    """
+    longest = max(task.samples for task in tasks)
+    inputs = tasks[0].inputs
+    count = -(-max(rows(task) for task in tasks) // longest)
+    condition = Condition(np.zeros((longest, tasks[0].outputs)), np.zeros((longest, inputs)) if inputs else None)
+    tests = max(len(task.tests) for task in tasks)
+    return Task([condition] * count, "covering", tasks[0].order * 0, np.zeros(tests, int))
 
 
 class Plan:

@@ -27,7 +27,7 @@ def run(target="numpy", trials=12, **changes):
     return model, state, out
 
 
-def by_hand(state, trials, hebb="winner"):
+def by_hand(state, trials, hebb="winner", carry=True):
     """Weights of the loop, rewards, and the cursor's path in the test."""
     w, w_s = trained(), state["loop.w"].reshape(N, 4).T.copy()
     follows = {0: 2, 2: 1, 1: 3, 3: 0}
@@ -36,6 +36,7 @@ def by_hand(state, trials, hebb="winner"):
     for syllable in range(trials + SYLLABLES):
         if syllable == trials:
             h, chosen, cursor = np.full(N, 0.3), 2, np.zeros(2)
+        h = h if carry else np.full(N, 0.3)
         for k in range(12):
             x = np.eye(4)[chosen] * (k + 1 < 8)
             h = h + (-h + np.tanh(w["w_rec"] @ h + w["w_in"] @ x)) / 10
@@ -57,6 +58,14 @@ def test_loop_by_hand(target, hebb):
     _, state, out = run(target, hebb=hebb)
     w_s, rewards, path = by_hand(state, 12, hebb)
     assert 0 < sum(rewards) < 12
+    np.testing.assert_array_equal(out.monitors["trials"]["R"][:, 0], rewards)
+    np.testing.assert_allclose(out.state["loop.w"].reshape(N, 4).T, w_s, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(out.monitors["cursor"]["s"], path, rtol=0, atol=1e-12)
+
+
+def test_each_syllable_can_start_anew():
+    _, state, out = run(carry=False)
+    w_s, rewards, path = by_hand(state, 12, carry=False)
     np.testing.assert_array_equal(out.monitors["trials"]["R"][:, 0], rewards)
     np.testing.assert_allclose(out.state["loop.w"].reshape(N, 4).T, w_s, rtol=0, atol=1e-12)
     np.testing.assert_allclose(out.monitors["cursor"]["s"], path, rtol=0, atol=1e-12)
