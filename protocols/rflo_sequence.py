@@ -130,12 +130,13 @@ def _results(p, moved, looped, whole):
         cursor = xr.Dataset({"cursor": (("time", "axis"), np.vstack(path))})
         cursors.append(({"kind": net.coords[kind], "net": net.coords["net"]}, cursor))
     goal = step * np.cumsum(make_whole(p).conditions[0].target[1:], axis=0)
-    results = xr.merge([
+    parts = [
         combine([(net.coords, _only(net, "loss")) for net in moved]),
         combine([(net.coords, _only(net, "reward")) for net in looped]),
         combine([(net.coords, _only(net, "loss").rename(loss="whole_loss", trial="whole_trial")) for net in whole]),
         combine(cursors).assign(goal=(("time", "axis"), goal)),
-    ])  # fmt: skip
+    ]
+    results = xr.merge(parts, join="outer")  # there may be fewer nets without the loop
     return results.assign_attrs(dt_ms=float(p.dt / ms), own=p.variant)
 
 
