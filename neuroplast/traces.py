@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5netcdf
-
 from neuroplast.errors import InputError
 from neuroplast.files import read_json, written_whole
 from neuroplast.labels import Recorded, join, label
 
-if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
+# What reads and writes netCDF is imported where it is used: xarray takes a third of a second, h5netcdf a thirtieth.
+if TYPE_CHECKING:
     import xarray as xr
 
 RESULTS = "results.nc"
@@ -128,6 +127,8 @@ def read_segments(folder: Path, *, complete: bool = False) -> xr.Dataset:
     complete : bool
         Whether the run reached its end, see `neuroplast.labels.label`.
     """
+    import h5netcdf
+
     pieces, recorded, position = [], (), 0
     for path in sorted((folder / SEGMENTS).glob("[0-9]*.nc")):
         with h5netcdf.File(path, "r") as segment:
@@ -149,6 +150,8 @@ def write_segment(folder: Path, number: int, monitors, recorded, start: int, sto
     start, stop : int
         Positions of the schedule that it covers.
     """
+    import h5netcdf
+
     (folder / SEGMENTS).mkdir(exist_ok=True)
     with written_whole(folder / SEGMENTS / f"{number:04d}.nc") as temporary:
         # Without xarray, which takes three times as long for the many small files of a long run.

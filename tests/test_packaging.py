@@ -6,6 +6,8 @@ from configparser import ConfigParser
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 import neuroplast
 
 ROOT = Path(__file__).parents[1]
@@ -58,8 +60,15 @@ def test_console_script_is_a_function():
     assert callable(script.load())
 
 
-def test_importing_the_package_is_cheap():
-    heavy = "{'brian2', 'matplotlib', 'numpy', 'sympy', 'xarray'}"
-    code = f"import sys, neuroplast; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+@pytest.mark.parametrize(
+    "module, heavy",
+    [
+        ("neuroplast", {"brian2", "matplotlib", "numpy", "sympy", "xarray"}),
+        # Brian2 brings matplotlib and scipy.
+        ("neuroplast.models.rflo", {"h5netcdf", "h5py", "pandas", "rich", "typer", "xarray"}),
+    ],
+)
+def test_importing_is_cheap(module, heavy):
+    code = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
