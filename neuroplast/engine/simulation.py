@@ -13,6 +13,7 @@ from brian2.monitors.statemonitor import StateMonitor
 from neuroplast.engine import philox
 from neuroplast.engine.counters import COUNTERS, Counters
 from neuroplast.engine.dense import DenseSynapses
+from neuroplast.engine.hashing import variables_hashed_once
 from neuroplast.engine.initial import matrix_shape
 from neuroplast.engine.messages import whole_number
 from neuroplast.engine.prepare import prepare
@@ -91,7 +92,7 @@ class Simulation:
             If there is no C++ compiler, or it fails.
         """
         if self._backend is None:
-            with activated(self.device):
+            with activated(self.device), variables_hashed_once():
                 self._build()
         return self
 
