@@ -224,6 +224,11 @@ def test_build_takes_the_import_off(monkeypatch, tmp_path):
     assert json.loads(path.read_text()) == result
 
 
+def test_starts_may_keep_their_bytecode(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    build.time_python("import sys; assert not sys.dont_write_bytecode")
+
+
 def test_build_that_fails_shows_the_last_lines():
     assert build.time_python("pass") > 0
     with pytest.raises(BuildError, match="a start failed:\n(.*\n)*ZeroDivisionError"):
