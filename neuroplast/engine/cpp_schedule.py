@@ -102,8 +102,8 @@ def _arrays(program):
             f'        {{"{name}", (char*){pointer(program.device, variable)}, '
             f"{size}*sizeof({c_data_type(variable.dtype)}), '{kind}', {', '.join(flags)}}},"
         )
-    return "\n".join(["static const std::vector<Array>& arrays()", "{", "    static const std::vector<Array> table = {",
-                      *rows, "    };", "    return table;", "}"])  # fmt: skip
+    head = ["NP_ONCE static const std::vector<Array>& arrays()", "{", "    static const std::vector<Array> table = {"]
+    return "\n".join([*head, *rows, "    };", "    return table;", "}"])
 
 
 def _counts(program):
@@ -143,7 +143,7 @@ static bool watch()
 """
 
 _ARGUMENTS = """
-void arguments(std::vector<std::string>& args)
+NP_ONCE void arguments(std::vector<std::string>& args)
 {
     die_with_parent();
     for (size_t i = 0; i + 1 < args.size(); i += 2)

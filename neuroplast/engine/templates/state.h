@@ -14,6 +14,14 @@
 #include <string>
 #include <vector>
 
+// Functions that run once: not worth the time that it takes to optimise them. Nothing that runs in the loops may be
+// called from them alone: GCC would take it for as rare.
+#ifdef __GNUC__
+#define NP_ONCE __attribute__((cold, noinline))
+#else
+#define NP_ONCE
+#endif
+
 namespace neuroplast {
 
 struct Array {
@@ -30,13 +38,13 @@ static int64_t from = 0, until = 0, position = 0;
 static int64_t watch_mask = 1023;  // look for NaN every watch_mask + 1 steps
 static int exit_status = 0;
 
-[[noreturn]] static void fail(const std::string& message) {
+[[noreturn]] NP_ONCE static void fail(const std::string& message) {
     std::fprintf(stderr, "neuroplast: %s\n", message.c_str());
     std::fflush(stderr);
     std::_Exit(2);
 }
 
-static void load(const std::string& directory, const std::vector<Array>& arrays) {
+NP_ONCE static void load(const std::string& directory, const std::vector<Array>& arrays) {
     if (directory.empty()) return;
     for (const Array& array : arrays) {
         const std::string path = directory + "/" + array.name;
@@ -50,7 +58,7 @@ static void load(const std::string& directory, const std::vector<Array>& arrays)
     }
 }
 
-static void save(const std::string& name, const void* data, size_t bytes) {
+NP_ONCE static void save(const std::string& name, const void* data, size_t bytes) {
     const std::string path = out_dir + "/" + name;
     FILE* file = std::fopen(path.c_str(), "wb");
     if (!file || std::fwrite(data, 1, bytes, file) != bytes || std::fclose(file)) fail("cannot write " + path);
