@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from neuroplast.engine import DenseSynapses, Tape
 from neuroplast.equations import APPLY, GATHER, LEARN, RATE, SUM_OF_CHANGES, WEIGHT
+from neuroplast.errors import InputError
 
 #: Place of the weights within a step: after everything that a rule reads.
 LEARNING = 40
@@ -42,7 +43,7 @@ def projection(source, target, text, rule, update, name, order):
     rule.check(source, target)
     text = WEIGHT + text
     if rule.learns:
-        text += RATE + rule.synapse + (rule.recurrent if source is target else "")
+        text += RATE + rule.synapse + ("\n" + rule.recurrent if source is target else "")
         text += SUM_OF_CHANGES if update == "trial" else ""
     places = {key: place for key, place in {**rule.order, **order}.items() if key == "update" or key in text}
     return DenseSynapses(source, target, text, order=places, method="euler", name=name)
@@ -62,6 +63,11 @@ def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
         Where a rule with a `gradient` finds its factors.
     start : str, optional
         Statements that begin a trial, instead of the rule's.
+
+    Raises
+    ------
+    InputError
+        If the rule needs the trial run backward, and the model has no tapes of that.
     """
     if not rule.learns:
         return
@@ -74,6 +80,11 @@ def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
         nodes["run"].append(synapses.run_regularly(LEARN + constraint, order=LEARNING))
         return
     if rule.gradient:
+        if not tapes:
+            raise InputError(
+                f"Rule '{rule.name}' runs the trial backward, and '{synapses.name}' has no tapes of that. Choose "
+                "another rule, or give the model that phase with neuroplast.learning.backward."
+            )
         nodes["end"].append(synapses.accumulate(*rule.gradient, over=tapes, order=GRADIENT))
         nodes["end"].append(synapses.run_regularly(GATHER, order=SUM))
     else:

@@ -8,7 +8,7 @@ import pytest
 from neuroplast import rules
 from neuroplast.engine import Population, start
 from neuroplast.errors import InputError
-from neuroplast.learning import projection
+from neuroplast.learning import learn, projection
 from neuroplast.models import rflo
 from neuroplast.rules import BPTT, DELTA, FROZEN, RFLO, Rule, dale
 from neuroplast.tasks import periodic
@@ -88,6 +88,27 @@ def test_missing_presynaptic_variable():
     missing = Rule("mine", synapse="change = x_pre : 1", needs={"x_pre": "x : 1"})
     with pytest.raises(InputError, match="'mine' reads x of the presynaptic neurons, which 'source'(.|\n)*    x : 1$"):
         projection(source, target, "", missing, "trial", "synapses", {})
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"synapse": "chang = r_pre : 1"}, "synapse should define change, the direction in which w moves"),
+        ({"order": {"updat": 30}}, "order should name 'update' or a summed variable of its text. Got updat"),
+        ({"needs": {"slope": "slope : 1"}}, "needs should name variables with their side.* Got slope"),
+        ({"feedback": "symetric"}, "feedback should be one of 'random', 'symmetric', 'output', ''. Got 'symetric'"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_refused(change, message):
+    with pytest.raises(InputError, match=f"Rule 'rflo': {message}"):
+        replace(RFLO, **change)
+
+
+def test_a_model_without_a_backward_phase_refuses_bptt():
+    group, _ = populations(FULL + SLOPE)
+    synapses = projection(group, group, "", replace(BPTT, recurrent="", order={}), "trial", "synapses", {})
+    with pytest.raises(InputError, match="'bptt' runs the trial backward, and 'synapses' has no tapes of that"):
+        learn(synapses, BPTT, "trial", {"end": []})
 
 
 def test_bptt_cannot_learn_online():

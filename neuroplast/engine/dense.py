@@ -85,6 +85,7 @@ class DenseSynapses(Synapses):
             _check_targets(name, model, source, target)
             super().__init__(source, target, model, order=orders.get("update", 0), **kwargs)
         except Exception as error:
+            self._network = "none"  # Brian2 warns of objects that were in no network
             raise explained(f"DenseSynapses '{name}'", error, code=str(model)) from error
         if self.event_driven is not None:
             raise InputError(

@@ -45,6 +45,7 @@ class Population(NeuronGroup):
         try:
             super().__init__(self.features * self.batch, model, order=integer(owner, "order", order), **kwargs)
         except Exception as error:
+            self._network = "none"  # Brian2 warns of objects that were in no network
             raise explained(owner, error, code=str(model)) from error
         reserved = sorted({"batch", "copy", "feature"} & set(self.equations))
         if reserved:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from neuroplast.errors import InputError
 
 SIDES = {"pre": "presynaptic", "post": "postsynaptic"}
+FEEDBACKS = ("random", "symmetric", "output", "")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class Rule:
         Synaptic variables that are worth recording.
     reference : str
         Paper and equations.
+
+    Raises
+    ------
+    InputError
+        If `synapse` does not define ``change``, `order` names what the text does not define, `needs` a variable of
+        neither side, or the feedback is unknown.
     """
 
     name: str
@@ -73,6 +81,28 @@ class Rule:
     readout: Rule | None = None
     records: tuple[str, ...] = ()
     reference: str = ""
+
+    def __post_init__(self):
+        if self.synapse and not re.search(r"\bchange\b", self.synapse):
+            raise InputError(
+                f"Rule '{self.name}': synapse should define change, the direction in which w moves, such as\n"
+                "    change = err_post*r_pre : 1"
+            )
+        unknown = sorted(name for name in self.order if name != "update" and name not in self.synapse + self.recurrent)
+        if unknown:
+            raise InputError(
+                f"Rule '{self.name}': order should name 'update' or a summed variable of its text. Got "
+                f"{', '.join(unknown)}."
+            )
+        sideless = sorted(name for name in self.needs if not name.endswith(("_pre", "_post")))
+        if sideless:
+            raise InputError(
+                f"Rule '{self.name}': needs should name variables with their side, such as 'r_pre' or 'slope_post'. "
+                f"Got {', '.join(sideless)}."
+            )
+        if self.feedback not in FEEDBACKS:
+            allowed = ", ".join(map(repr, FEEDBACKS))
+            raise InputError(f"Rule '{self.name}': feedback should be one of {allowed}. Got {self.feedback!r}.")
 
     @property
     def learns(self) -> bool:
@@ -102,9 +132,10 @@ class Rule:
             group = {"pre": source, "post": target}[side]
             if variable not in group.variables:
                 defined = ", ".join(sorted(group.equations.names))
+                where = "its equations, or to the rule's neuron text" if source is target else "its equations"
                 raise InputError(
                     f"Rule '{self.name}' reads {variable} of the {SIDES[side]} neurons, which '{group.name}' does not "
-                    f"define; it defines {defined}. Add a line to its equations, such as:\n    {line}"
+                    f"define; it defines {defined}. Add a line to {where}, such as:\n    {line}"
                 )
 
     def check_update(self, update: str) -> None:
