@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from neuroplast import figures
 from neuroplast.analysis.curves import final
-from neuroplast.errors import InputError
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _figure2 as figure2
@@ -20,17 +19,12 @@ EXPECTED_TIME = "2 min on two idle cores"
 
 
 @dataclass(frozen=True)
-class Parameters(figure2.Common):
+class Parameters(figure2.Durations):
     """What figure 2a varies."""
 
     periods: tuple = parameter((20, 160), "durations of the output, in tau")
     eta_bptt: tuple = parameter((0.03, 0.03), "learning rate of BPTT for each duration")
     eta_rflo: tuple = parameter((0.03, 0.0003), "learning rate of RFLO for each duration")
-
-    def __post_init__(self):
-        for name in ("eta_bptt", "eta_rflo"):
-            if len(getattr(self, name)) != len(self.periods):
-                raise InputError(f"{name} should have a value for each of {self.periods}. Got {getattr(self, name)}.")
 
 
 QUICK = {"trials": 3000, "nets": 5}
@@ -39,12 +33,7 @@ QUICK = {"trials": 3000, "nets": 5}
 def experiment(parameters, run):
     """Train every net by both rules on all durations."""
     p = parameters
-    cases = [
-        figure2.Case({"period": period, "rule": name}, rule, period, eta)
-        for name, rule in figure2.RULES.items()
-        for period, eta in zip(p.periods, getattr(p, f"eta_{name}"), strict=True)
-    ]
-    return figure2.train(cases, p, run).assign(target=figure2.target(p.periods, p))
+    return figure2.train(p.cases(), p, run).assign(target=figure2.target(p.periods, p))
 
 
 def _final(dataset, period):

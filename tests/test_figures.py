@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib import colors
+from PIL import Image
 
 from neuroplast import figures
 from neuroplast.errors import InputError
@@ -69,3 +70,26 @@ def test_a_saved_figure_is_two_files_the_same_each_time(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="absent/figure.png: cannot be written"):
         figures.save(figures.subplots()[0], tmp_path / "absent")
+
+
+def test_an_animation_is_written_whole(tmp_path):
+    fig, ax = figures.subplots()
+    (line,) = ax.plot([], [])
+    frames = []
+
+    def draw(frame):
+        frames.append(frame)
+        line.set_data([0, 1], [0, frame])
+        return [line]
+
+    path = figures.save_animation(figures.moving(fig, draw, 3), tmp_path)
+    assert path.name == "animation.gif" and set(frames) == {0, 1, 2}
+    assert [file.name for file in tmp_path.iterdir()] == ["animation.gif"]
+    with Image.open(path) as image:
+        assert image.n_frames == 3
+
+
+def test_an_animation_needs_a_folder_that_can_be_written(tmp_path):
+    fig, _ = figures.subplots()
+    with pytest.raises(InputError, match="animation.gif: cannot be written"):
+        figures.save_animation(figures.moving(fig, lambda frame: [], 1), tmp_path / "absent")

@@ -10,6 +10,7 @@ from neuroplast.errors import InputError
 from neuroplast.models import rflo
 from neuroplast.rules import BPTT, FROZEN, READOUT_ONLY, RECURRENT_ONLY, RFLO, dale
 from neuroplast.tasks import Condition, Task
+from neuroplast.trials import covering
 
 N, INPUTS, OUTPUTS, TAU = 6, 2, 2, 10.0
 ETA = (2.0, 4.0, 3.0)  # input, recurrent, output
@@ -181,3 +182,22 @@ def test_gain_of_the_readout():
     _, one, _ = run(Task(condition(2)), trials=0)
     _, half, _ = run(Task(condition(2)), trials=0, parameters=replace(PARAMETERS, g_out=0.5))
     np.testing.assert_allclose(half.out, one.out / 2, rtol=1e-15)
+
+
+def test_one_program_serves_tasks_that_it_covers():
+    short = Task([condition(12), condition(7, 1), condition(9, 2)], order=[0, 2, 1, 0], tests=[1])
+    long = Task([condition(20, 3)], order=[0, 0, 0, 0], tests=[0, 0, 0])
+    model = rflo.build(PARAMETERS, covering([short, long]), record=("weights",), target="numpy")
+    for task in (short, long):
+        found = model.run(5, task=task, seed=2).dataset
+        own = rflo.build(PARAMETERS, task, record=("weights",), target="numpy").run(5, seed=2).dataset
+        for name in own:
+            np.testing.assert_array_equal(found[name], own[name], err_msg=name)
+
+
+def test_a_job_goes_on_with_given_weights():
+    model = rflo.build(PARAMETERS, Task(condition(9)), target="numpy")
+    weights = np.arange(N * N) / 100
+    job = model.job("net", {"net": 0}, 3, 1, state={"recurrent.w": weights})
+    np.testing.assert_array_equal(job.state["recurrent.w"], weights)
+    np.testing.assert_array_equal(job.state["readout.w"], model.initial(1)["readout.w"])
