@@ -191,9 +191,7 @@ def _varied(dataset):
 
 
 EXPECTED = [
-    Claim(
-        "with the loop the path is reproduced", "yes; here: median less than a quarter movement off", _reproduced
-    ),
+    Claim("with the loop the path is reproduced", "yes; here: median less than a quarter movement off", _reproduced),
     Claim("RFLO fails without the loop", "yes; here: more than half of a movement off", _fails),
     Claim("BPTT gets a part of the way without it", "yes; here: worse than the loop, better than RFLO", _partly),
     Claim("our choices do not matter", "not given; here: all less than a quarter of a movement off", _varied),
