@@ -59,11 +59,10 @@ def index_page(title: str, names) -> str:
 
 
 def api_page(package: str, modules: list[str]) -> str:
-    """Reference of a package: its modules with their public members."""
-    text = heading(package, "=")
-    for module in modules:
-        title = "" if module == package else heading(module, "-")
-        text += f"{title}.. automodule:: {module}\n   :members:\n   :show-inheritance:\n\n"
+    """Reference of a package: its modules with their public members; what the package itself exports is in them."""
+    text = heading(package, "=") + f".. automodule:: {package}\n\n"
+    for module in modules[1:]:
+        text += heading(module, "-") + f".. automodule:: {module}\n   :members:\n   :show-inheritance:\n\n"
     return text
 
 
