@@ -47,7 +47,8 @@ carry          --        --                false       ours: rates go on from tr
 =============  ========  ================  ==========  ==============================================
 
 Initial weights (Materials and methods): W ~ N(0, g^2/N), W_in ~ U(-1, 1), W_out ~ g_out U(-1, 1)/sqrt(N), B ~ N(0, 1).
-Under Dale's law the first half of the units is excitatory, W_ab = |W_ab|, the rest inhibitory, W_ab = -|W_ab|.
+Under Dale's law the first half of the units is excitatory, ``W_ab = |W_ab|``, the rest inhibitory,
+``W_ab = -|W_ab|``.
 
 A trial is of a `Condition` of the task; trials of different conditions may last differently long.
 

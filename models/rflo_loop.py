@@ -23,7 +23,8 @@ the state that the one before left, or from h0.
 name           unit      symbol            default     source
 =============  ========  ================  ==========  ==============================================
 N              1         N                 100         figure 4
-tau, dt        s         tau               10 ms, 1 ms tau = 10 steps; a step is 1 ms here
+tau            s         tau               10 ms       tau = 10 steps; a step is 1 ms here
+dt             s         dt                1 ms        1 step
 eta_s          1         eta_s             0.01        ours
 explore        1         p_explore         0.1         figure 4
 hebb           --        --                winner      a in the rule; "drive": a z, ours

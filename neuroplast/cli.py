@@ -39,8 +39,10 @@ def reporting(command):
         except Exception as err:
             message = explanation(err)
             if message is None or os.environ.get(DEBUG, "0") not in ("", "0"):
-                sys.excepthook = sys.__excepthook__  # Brian2's takes every error for one of its own
-                raise
+                # Here and not at the top: Brian2's hook takes every error for one of its own, and the frames of the
+                # command line's library are no help to somebody whose protocol has a mistake.
+                traceback.print_exception(err.with_traceback(err.__traceback__.tb_next))
+                raise typer.Exit(1) from None
             typer.echo(f"error: {message}", err=True)
             raise typer.Exit(getattr(err, "exit_code", 2)) from None
 

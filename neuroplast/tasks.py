@@ -246,7 +246,7 @@ class Task:
         return _channels(self.conditions[0])[1]
 
     def fraction_correct(self, output, period: str | None = None) -> float:
-        """Fraction of the tests in which the mean output is nearer to the own target than to another test's.
+        """Fraction of the tests in which the mean output is nearer to the own target than to any other one.
 
         Parameters
         ----------
@@ -259,8 +259,10 @@ class Task:
         wanted = np.array([condition.mean(condition.target[1:], period) for condition in tested])
         found = np.array([condition.mean(y, period) for condition, y in zip(tested, output, strict=True)])
         distance = np.linalg.norm(found[:, None] - wanted[None], axis=-1)
-        own = np.diag(distance)
-        return float(np.mean(own <= distance.min(axis=1)))
+        # Tests may share a target; an output as near to another one is no answer.
+        others = np.linalg.norm(wanted[:, None] - wanted[None], axis=-1) > 0
+        nearest = np.where(others, distance, np.inf).min(axis=1)
+        return float(np.mean(np.diag(distance) < nearest))
 
 
 def _channels(condition):

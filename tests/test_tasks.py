@@ -69,6 +69,7 @@ def test_fraction_correct_takes_the_nearest_target():
     output = np.array([[[-0.2], [-0.4], [np.nan]], [[0.1], [0.2], [9.0]], [[-0.9], [0.1], [5.0]]])
     assert task.fraction_correct(output) == pytest.approx(2 / 3)
     assert Task(conditions, tests=[1]).fraction_correct(output[1:2]) == 1
+    assert task.fraction_correct(np.zeros((3, 2, 1))) == 0  # as near to the one as to the other
 
 
 def test_task_knows_its_sizes_and_orders():
