@@ -67,12 +67,13 @@ def api_page(package: str, modules: list[str]) -> str:
 
 
 def gallery_page(root: Path, path: Path) -> str:
-    """A protocol's docstring, its figure where there is one, the command and the code below the docstring."""
+    """A protocol's docstring, its figure and animation where there are any, the command and the code below."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     title, _, body = (ast.get_docstring(tree) or path.stem).partition("\n")
     text = heading(title.rstrip("."), "=") + body.strip() + "\n\n"
-    if (root / "docs" / "_static" / f"{path.stem}.png").exists():
-        text += f".. image:: /_static/{path.stem}.png\n   :alt: figure made by {path.stem}\n\n"
+    for name, what in ((f"{path.stem}.png", "figure"), (f"{path.stem}.gif", "animation")):
+        if (root / "docs" / "_static" / name).exists():
+            text += f".. image:: /_static/{name}\n   :alt: {what} made by {path.stem}\n\n"
     text += f".. code-block:: console\n\n   $ neuroplast run {path.stem}\n\n"
     first = tree.body[0].end_lineno + 1 if ast.get_docstring(tree) else 1
     source = Path("../..") / path.relative_to(root)

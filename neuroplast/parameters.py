@@ -26,7 +26,7 @@ from neuroplast.errors import InputError
 from neuroplast.unittext import dimensions, read, unit_text
 
 
-def parameter(default, doc: str = "", *, choices: Iterable | None = None) -> Any:
+def parameter(default, doc: str = "", *, choices: Iterable | None = None, least=None) -> Any:
     """Field of a frozen dataclass of parameters.
 
     Parameters
@@ -38,6 +38,8 @@ def parameter(default, doc: str = "", *, choices: Iterable | None = None) -> Any
         What it is, kept in the run's record.
     choices : iterable, optional
         The only values allowed.
+    least : Quantity, float or int, optional
+        The lowest value allowed.
 
     Returns
     -------
@@ -50,7 +52,8 @@ def parameter(default, doc: str = "", *, choices: Iterable | None = None) -> Any
     """
     if not isinstance(default, tuple | str) and np.ndim(default) > 0:
         raise InputError(f"a parameter with several values should be a tuple, such as (1*ms, 2*ms). Got {default!r}.")
-    metadata = {"doc": doc} if choices is None else {"doc": doc, "choices": tuple(choices)}
+    metadata = {"doc": doc} | ({} if choices is None else {"choices": tuple(choices)})
+    metadata |= {} if least is None else {"least": least}
     return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
 
 
@@ -147,6 +150,10 @@ def _checked(field, default, value):
             if item not in choices:
                 allowed = ", ".join(_text(choice) for choice in choices)
                 raise InputError(f"{field.name} should be one of {allowed}. Got {_text(item)} instead.")
+    least = field.metadata.get("least")
+    for item in value if isinstance(value, tuple) else (value,):
+        if least is not None and item < least:
+            raise InputError(f"{field.name} should be at least {_text(least)}. Got {_text(item)} instead.")
     return value
 
 

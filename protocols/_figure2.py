@@ -29,9 +29,9 @@ GRID = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 class Common:
     """What every protocol of figure 2 can vary; the rest is `neuroplast.models.rflo.Parameters`."""
 
-    trials: int = parameter(10_000, "trials per net")
-    nets: int = parameter(9, "nets, each with its own initial weights")
-    N: int = parameter(30, "recurrent units")
+    trials: int = parameter(10_000, "trials per net", least=1)
+    nets: int = parameter(9, "nets, each with its own initial weights", least=1)
+    N: int = parameter(30, "recurrent units", least=1)
     tau: Quantity = parameter(10 * ms, "time constant")
     dt: Quantity = parameter(1 * ms, "time step")
     update: str = parameter("trial", "when weights change", choices=("trial", "online"))
@@ -41,7 +41,7 @@ class Common:
 class Durations(Common):
     """What a protocol of several durations can vary besides."""
 
-    periods: tuple = parameter(tuple(ETA["bptt"]), "durations of the output, in tau")
+    periods: tuple = parameter(tuple(ETA["bptt"]), "durations of the output, in tau", least=1)
     eta_bptt: tuple = parameter(tuple(ETA["bptt"].values()), "learning rate of BPTT for each duration")
     eta_rflo: tuple = parameter(tuple(ETA["rflo"].values()), "learning rate of RFLO for each duration")
 

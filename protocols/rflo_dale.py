@@ -28,7 +28,7 @@ LABELS = {"rflo": "RFLO", "rflo_dale": "RFLO + Dale"}
 class Parameters(figure2.Common):
     """What the supplement varies."""
 
-    periods: tuple = parameter((20, 40, 80, 160), "durations of the output, in tau")
+    periods: tuple = parameter((20, 40, 80, 160), "durations of the output, in tau", least=1)
     eta: tuple = parameter((0.03, 0.01, 0.001, 0.0003), "learning rate for each duration, of both rules")
 
     def __post_init__(self):

@@ -26,7 +26,7 @@ LABELS = {"rflo": "both", "readout_only": "readout only", "recurrent_only": "rec
 class Parameters(figure2.Common):
     """What the supplement varies is fixed by the rules."""
 
-    period: int = parameter(20, "duration of the output, in tau")
+    period: int = parameter(20, "duration of the output, in tau", least=1)
     eta: float = parameter(0.03, "learning rate of what learns")
 
 

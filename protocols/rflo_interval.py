@@ -14,6 +14,7 @@ import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast import figures
+from neuroplast.errors import InputError
 from neuroplast.models import rflo
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
@@ -45,15 +46,21 @@ class Parameters:
     same_length: bool = parameter(False, "whether all trials last as long as the longest (ours)")
     eta_rflo: float = parameter(0.001, "learning rate of RFLO")
     eta_bptt: float = parameter(0.003, "learning rate of BPTT")
-    every: int = parameter(10, "trials between changes of the weights")
-    trials: int = parameter(5000, "trials per net")
-    nets: int = parameter(9, "nets, each with its own initial weights and delays")
-    varied_nets: int = parameter(5, "nets for each of the varied choices")
-    tests: int = parameter(11, "delays of the tests")
+    every: int = parameter(10, "trials between changes of the weights", least=1)
+    trials: int = parameter(5000, "trials per net", least=1)
+    nets: int = parameter(9, "nets, each with its own initial weights and delays", least=1)
+    varied_nets: int = parameter(5, "nets for each of the varied choices", least=1)
+    tests: int = parameter(11, "delays of the tests", least=2)
     width: float = parameter(1.5, "standard deviation of the pulses, in tau")
-    N: int = parameter(100, "recurrent units")
+    N: int = parameter(100, "recurrent units", least=1)
     tau: Quantity = parameter(10 * ms, "time constant")
     dt: Quantity = parameter(1 * ms, "time step")
+
+    def __post_init__(self):
+        if len(self.rules) != len(self.longest):
+            raise InputError(f"longest should have a delay for each of {self.rules}. Got {self.longest}.")
+        if min(self.longest) <= self.shortest:
+            raise InputError(f"longest should be above the shortest delay, {self.shortest} tau. Got {self.longest}.")
 
 
 QUICK = {"trials": 500, "nets": 2, "varied_nets": 1, "rules": ("rflo", "bptt"), "longest": (15, 15)}
@@ -72,7 +79,9 @@ def experiment(parameters, run):
     """Train nets by each rule up to its longest delay, and some under each varied choice."""
     p = parameters
     cases = {(rule, longest, "standard"): p.nets for rule, longest in zip(p.rules, p.longest, strict=True)}
-    cases |= {(p.rules[0], p.longest[0], variant): p.varied_nets for variant in VARIANTS if variant != "standard"}
+    for variant, change in VARIANTS.items():
+        if change and change.get("shortest", p.shortest) < p.longest[0]:
+            cases[p.rules[0], p.longest[0], variant] = p.varied_nets
     tasks = {case: make_task(replace(p, **VARIANTS[case[2]]), case[1]) for case in cases}
     orders = {case: task.shuffled(p.trials, 0) for case, task in tasks.items()}
     models, jobs = {}, []
@@ -135,7 +144,7 @@ def _degrades(dataset):
 
 def _varied(dataset):
     case = {name: dataset.attrs[name] for name in ("rule", "longest")}
-    fits = {name: _fit(dataset, variant=name, **case) for name in VARIANTS}
+    fits = {name: _fit(dataset, variant=name, **case) for name in VARIANTS if name in dataset.variant}
     slopes = [slope for slope, _ in fits.values()]
     text = "; ".join(f"{name}: slope {slope:.2f}, {error:.2g} tau off" for name, (slope, error) in fits.items())
     return text, holds(max(slopes) - min(slopes) < 0.2)
@@ -159,7 +168,8 @@ def figure(dataset):
             here = dataset.sel(variant="standard", rule=name, longest=delay)
             _points(ax, here, f"learned up to {delay} τ", figures.COLOURS[colour])
         ax.set(title=name.upper(), xlabel="delay (τ)")
-    for variant, colour in zip(VARIANTS, (1, 2, 3, 4), strict=False):
+    varied = [name for name in VARIANTS if name in dataset.variant]
+    for variant, colour in zip(varied, (1, 2, 3, 4), strict=False):
         _points(axes[2], dataset.sel(rule=rule, longest=longest, variant=variant), variant, figures.COLOURS[colour])
     axes[2].set(title=f"{rule.upper()} up to {longest} τ, our choices", xlabel="delay (τ)")
     axes[0].set(ylabel="peak after the second pulse (τ)")

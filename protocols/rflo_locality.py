@@ -37,12 +37,12 @@ STYLES = {
 class Parameters(figure2.Common):
     """What figure 2d varies, and how rates are found."""
 
-    period: int = parameter(80, "duration of the output, in tau")
+    period: int = parameter(80, "duration of the output, in tau", least=1)
     eta_bptt: float = parameter(figure2.ETA["bptt"][80], "learning rate of BPTT")
     eta_rflo: float = parameter(figure2.ETA["rflo"][80], "learning rate of RFLO")
     rates: str = parameter("paper", "search for the hybrids' rates only, or for all", choices=("paper", "search"))
-    grid_nets: int = parameter(3, "nets per rate of the search, others than those of the results")
-    grid_trials: int = parameter(10_000, "trials per net of the search")
+    grid_nets: int = parameter(3, "nets per rate of the search, others than those of the results", least=1)
+    grid_trials: int = parameter(10_000, "trials per net of the search", least=1)
 
 
 QUICK = {"trials": 1000, "nets": 3, "grid_trials": 300}

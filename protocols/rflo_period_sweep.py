@@ -27,8 +27,8 @@ class Parameters(figure2.Durations):
     """What figure 2b varies, and how rates are found."""
 
     rates: str = parameter("paper", "learning rates: as given, or searched for again", choices=("paper", "search"))
-    grid_nets: int = parameter(3, "nets per rate of the search, others than those of the results")
-    grid_trials: int = parameter(4000, "trials per net of the search")
+    grid_nets: int = parameter(3, "nets per rate of the search, others than those of the results", least=1)
+    grid_trials: int = parameter(4000, "trials per net of the search", least=1)
 
 
 QUICK = {"trials": 1000, "nets": 3, "grid_trials": 300}

@@ -22,7 +22,7 @@ EXPECTED_TIME = "2 min on two idle cores"
 class Parameters(figure2.Durations):
     """What figure 2a varies."""
 
-    periods: tuple = parameter((20, 160), "durations of the output, in tau")
+    periods: tuple = parameter((20, 160), "durations of the output, in tau", least=1)
     eta_bptt: tuple = parameter((0.03, 0.03), "learning rate of BPTT for each duration")
     eta_rflo: tuple = parameter((0.03, 0.0003), "learning rate of RFLO for each duration")
 

@@ -35,7 +35,7 @@ class Parameters(figure2.Common):
     eta: tuple = parameter((0.03, 0.03, 0.03, 0.03, 0.03, 0.01), "learning rate for each number of units")
     gains: tuple = parameter((0.25, 0.5, 0.75, 1.0, 1.25, 1.5), "gains of the initial recurrent and readout weights")
     g: float = parameter(1.5, "gain where the number of units varies")
-    period: int = parameter(20, "duration of the output, in tau")
+    period: int = parameter(20, "duration of the output, in tau", least=1)
 
     def __post_init__(self):
         if len(self.eta) != len(self.sizes):

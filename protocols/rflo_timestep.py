@@ -27,12 +27,12 @@ EXPECTED_TIME = "3 min on two idle cores"
 class Parameters:
     """What is varied; the rest is `neuroplast.models.rflo.Parameters`."""
 
-    steps: tuple = parameter((10, 50, 200), "time steps per time constant, the published one first")
-    period: int = parameter(20, "duration of the output, in tau")
+    steps: tuple = parameter((10, 50, 200), "time steps per time constant, the published one first", least=1)
+    period: int = parameter(20, "duration of the output, in tau", least=1)
     eta: float = parameter(0.03, "learning rate")
-    trials: int = parameter(10_000, "trials per net")
-    nets: int = parameter(9, "nets, each with its own initial weights")
-    N: int = parameter(30, "recurrent units")
+    trials: int = parameter(10_000, "trials per net", least=1)
+    nets: int = parameter(9, "nets, each with its own initial weights", least=1)
+    N: int = parameter(30, "recurrent units", least=1)
     tau: Quantity = parameter(10 * ms, "time constant")
     update: str = parameter("trial", "when weights change", choices=("trial", "online"))
 

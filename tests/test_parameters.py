@@ -166,3 +166,17 @@ def test_defaults_are_not_shared():
 def test_several_values_are_a_tuple():
     with pytest.raises(InputError, match="tuple"):
         parameter([1, 2] * Hz)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    nets: int = parameter(9, least=1)
+    delays: tuple = parameter((20 * ms, 30 * ms), least=10 * ms)
+
+
+def test_values_below_the_least_are_refused():
+    assert with_settings(Bounded(), ["nets=1", "delays=10*ms,11*ms"]).delays == (10 * ms, 11 * ms)
+    with pytest.raises(InputError, match="nets should be at least 1. Got 0 instead"):
+        with_settings(Bounded(), ["nets=0"])
+    with pytest.raises(InputError, match=r"delays should be at least 10\*ms. Got 5\*ms instead"):
+        with_overrides(Bounded(), {"delays": (10 * ms, 5 * ms)})

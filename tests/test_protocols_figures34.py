@@ -6,6 +6,7 @@ import xarray as xr
 from brian2 import ms
 
 from neuroplast.catalogue import find, load
+from neuroplast.errors import InputError
 from neuroplast.protocol import run_protocol
 from neuroplast.tasks import DIRECTIONS
 
@@ -179,3 +180,16 @@ def test_run_leaves_claims_and_a_figure(name, request):
         "sequence": ("time (ms)", "distance from the path"),
     }
     assert all(word in svg for word in words[name])
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (["longest=15"], r"longest should have a delay for each of \('rflo', 'rflo', 'bptt'\). Got \(15,\)"),
+        (["longest=4,20,25"], r"above the shortest delay, 5 tau. Got \(4, 20, 25\)"),
+        (["trials=0"], "trials should be at least 1. Got 0 instead"),
+    ],
+)
+def test_interval_refuses_what_it_cannot_run(settings, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run_protocol("rflo_interval", settings=settings, out=tmp_path / "run", target="numpy")
