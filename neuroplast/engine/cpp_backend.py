@@ -18,6 +18,9 @@ from neuroplast.engine.schedule import Phase
 from neuroplast.engine.scratch import scratch_folder
 from neuroplast.errors import DivergedError, InputError
 
+#: Steps from one look for numbers that are not finite to the next.
+WATCH = 1024
+
 _BLAS_TEMPLATES = ("dense_product", "dense_accumulate")
 
 
@@ -64,9 +67,9 @@ class CppBackend:
 
     def run(self, state, start, stop, seed, counts, data):
         """See `Simulation.run`."""
-        return self._run(state, start, stop, seed, counts, data, watch=1024)
+        return self._run(state, start, stop, seed, counts, data)
 
-    def _run(self, state, start, stop, seed, counts, data, watch):
+    def _run(self, state, start, stop, seed, counts, data, closely=None):
         with tempfile.TemporaryDirectory(dir=self.project, prefix="run-") as folder:
             folder = Path(folder)
             for part in ("state", "out"):
@@ -76,8 +79,10 @@ class CppBackend:
             command = [
                 str(self.binary), "--from", str(start), "--until", str(stop), "--seed", str(seed),
                 "--threads", str(self.simulation.threads), "--constants", str(self.constants),
-                "--state", str(folder / "state"), "--out", str(folder / "out"), "--watch", str(watch),
+                "--state", str(folder / "state"), "--out", str(folder / "out"), "--watch", str(WATCH),
             ]  # fmt: skip
+            if closely is not None:
+                command += ["--watch-after", str(closely)]
             for name, count in counts.items():
                 command += ["--count", f"{name}={count}"]
             for name, dataset in data.items():
@@ -90,7 +95,7 @@ class CppBackend:
                 command, cwd=self.project, env=environment, capture_output=True, text=True, process_group=0
             )
             if done.returncode == 3:
-                self._diverged(folder / "out", state, start, stop, seed, counts, data, watch)
+                self._diverged(folder / "out", state, start, stop, seed, counts, data, closely)
             if done.returncode:
                 message = done.stderr.strip() or f"ended with status {done.returncode}"
                 raise InputError(f"Simulation '{self.simulation.name}': the compiled program failed: {message}")
@@ -124,15 +129,20 @@ class CppBackend:
         self._written.append((dataset, dataset.write(folder)))
         return self._written[-1][1]
 
-    def _diverged(self, folder, state, start, stop, seed, counts, data, watch):
-        """Raise the error; a second run that looks at every step finds the very step."""
-        if watch > 1:
-            self._run(state, start, stop, seed, counts, data, watch=1)
+    def _diverged(self, folder, state, start, stop, seed, counts, data, closely):
+        """Raise the error; a second run, which looks at every step since the last look, finds the very step."""
         name, *numbers = (folder / "diverged").read_text().split()
         index, position, epoch, trial, k, tick = map(int, numbers)
+        if closely is None:
+            self._run(state, start, stop, seed, counts, data, closely=last_look(tick))
         partial = self._result(folder, position)
         where = {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}
         raise diverged(self.simulation.schedule.leaf(position - 1, counts), name, index, where, partial)
+
+
+def last_look(tick):
+    """The step before this one at which all was looked through and finite."""
+    return (tick - 1) // WATCH * WATCH
 
 
 def diverged(leaf, name, index, where, partial):

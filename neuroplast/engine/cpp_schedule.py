@@ -120,7 +120,7 @@ def _counts(program):
     return "\n".join(lines)
 
 
-_LOOK = "if ((NP_tick & watch_mask) == 0 && !watch()) return;"
+_LOOK = "if (((NP_tick & watch_mask) == 0 || NP_tick > watch_after) && !watch()) return;"
 
 _WATCH = """
 // Looks through the state for a number that is not finite; reports the first and tells the schedule to stop.
@@ -159,6 +159,7 @@ NP_ONCE void arguments(std::vector<std::string>& args)
         else if (key == "--out") out_dir = value;
         else if (key == "--data") data_argument(value);
         else if (key == "--watch") watch_mask = std::stoll(value) - 1;
+        else if (key == "--watch-after") watch_after = std::stoll(value);
         else if (key == "--count")
         {
             const size_t equals = value.find('=');

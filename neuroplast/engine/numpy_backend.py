@@ -8,7 +8,7 @@ import numpy as np
 from brian2.core.base import BrianObjectException
 from brian2.core.variables import DynamicArrayVariable
 
-from neuroplast.engine.cpp_backend import diverged
+from neuroplast.engine.cpp_backend import WATCH, diverged, last_look
 from neuroplast.engine.messages import explained
 from neuroplast.engine.numpy_device import running
 from neuroplast.engine.operations import NativeOperation
@@ -39,16 +39,16 @@ class NumpyBackend:
             running.dtype, running.data = self.simulation.device.dtype, data
             self.start, self.stop, self.counts = start, stop, counts
             try:
-                return self._run(state, every=1024)
-            except DivergedError:
-                return self._run(state, every=1)  # once more, to find the very step
+                return self._run(state)
+            except DivergedError as err:
+                return self._run(state, closely=last_look(err.where["tick"]))  # once more, to find the very step
 
-    def _run(self, state, every):
+    def _run(self, state, closely=None):
         for name, values in state.items():
             self.simulation.variables[name].set_value(values)
         for monitor in self.monitors:
             monitor.resize(0)
-        self.position, self.every = 0, every
+        self.position, self.closely = 0, np.inf if closely is None else closely
         try:
             self._body(self.simulation.schedule.body)
         except _Stop:
@@ -111,7 +111,8 @@ class NumpyBackend:
             self.clock["timestep"][0] += 1
             self.clock["t"][0] = self.clock["timestep"][0] * self.clock["dt"][0]
         self.counters["tick"][0] += 1
-        if self.counters["tick"][0] % self.every == 0:
+        tick = self.counters["tick"][0]
+        if tick % WATCH == 0 or tick > self.closely:
             self._watch()
 
     def _watch(self):

@@ -36,6 +36,7 @@ struct Array {
 static std::string state_dir, constants_dir, out_dir;
 static int64_t from = 0, until = 0, position = 0;
 static int64_t watch_mask = 1023;  // look for NaN every watch_mask + 1 steps
+static int64_t watch_after = INT64_MAX;  // and after each step beyond this one
 static int exit_status = 0;
 
 [[noreturn]] NP_ONCE static void fail(const std::string& message) {
