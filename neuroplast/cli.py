@@ -84,6 +84,7 @@ def list_protocols():
 
     infos = protocols()
     table = Table("name", "paper figure", "expected time", "what it shows")
+    table.columns[0].min_width = max((len(info.name) for info in infos), default=0)  # it is there to be copied
     for info in infos:
         table.add_row(*map(Text, (info.name, info.figure, info.expected_time, info.title)))
     if infos:

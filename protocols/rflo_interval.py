@@ -24,7 +24,7 @@ from neuroplast.traces import combine
 from neuroplast.trials import covering
 
 PAPER = {"figure": "Murray 2019, figure 3", "doi": "10.7554/eLife.43299"}
-EXPECTED_TIME = "8 min on two idle cores"
+EXPECTED_TIME = "4 min on two idle cores"
 RULES = {"rflo": RFLO, "bptt": BPTT}
 FIRST, REST = 5, 6  # tau: the first pulse, and what follows the last one (ours)
 #: The choices of ours that are varied.
