@@ -64,6 +64,7 @@ class Parameters:
     N: int = parameter(100, "recurrent units", least=1)
     tau: Quantity = parameter(10 * ms, "time constant")
     dt: Quantity = parameter(1 * ms, "time step")
+    dtype: str = parameter("float32", "precision", choices=("float32", "float64"))
 
 
 QUICK = {"trials": 1500, "whole_trials": 100, "nets": 1, "varied_nets": 1, "whole_nets": 1}
@@ -94,28 +95,28 @@ def make_whole(p):
 
 def experiment(parameters, run):
     """Learn the movements under each choice, and the whole sequence by each rule; then close the loops."""
-    p, jobs = parameters, []
+    p, jobs, options = parameters, [], {"target": run.target, "dtype": parameters.dtype}
     nets = {name: p.nets if name == p.variant else p.varied_nets for name in VARIANTS}
     for name, rule in RULES.items():  # the longest first
-        whole = rflo.build(_constants(p, getattr(p, f"eta_{name}")), make_whole(p), rule, target=run.target)
+        whole = rflo.build(_constants(p, getattr(p, f"eta_{name}")), make_whole(p), rule, **options)
         for net in range(p.whole_nets):
             coords, seed = {"rule": name, "net": net}, 1000 * run.seed + net
             jobs.append(whole.job(f"whole-{name}-{net}", coords, p.whole_trials, seed))
     ways = [(learning, held, net) for name, (learning, _, held) in VARIANTS.items() for net in range(nets[name])]
-    move = rflo.build(_constants(p, p.eta), _wandering(p, True, 0), RFLO, target=run.target)
+    move = rflo.build(_constants(p, p.eta), _wandering(p, True, 0), RFLO, **options)
     for carry, held, net in sorted(set(ways)):
         coords, seed = {"carried": int(carry), "held": int(held), "net": net}, 1000 * run.seed + net
-        options = {"parameters": replace(_constants(p, p.eta), carry=carry), "task": _wandering(p, held, seed)}
-        jobs.append(move.job(f"move-{int(carry)}{int(held)}-{net}", coords, p.trials, seed, **options))
+        given = {"parameters": replace(_constants(p, p.eta), carry=carry), "task": _wandering(p, held, seed)}
+        jobs.append(move.job(f"move-{int(carry)}{int(held)}-{net}", coords, p.trials, seed, **given))
     run.note(rules=list(RULES), update="trial")
     trained = run.train_many(jobs)
     moved = {tuple(net.coords.values()): net for net in trained if "carried" in net.coords}
-    loop, jobs = rflo_loop.build(_loop(p, True, True), make_movements(p, True), target=run.target), []
+    loop, jobs = rflo_loop.build(_loop(p, True, True), make_movements(p, True), **options), []
     for number, (name, (learning, looping, held)) in enumerate(VARIANTS.items()):
         for net in range(nets[name]):
             before, seed = moved[int(learning), int(held), net].state, 1000 * run.seed + net
-            options = {"parameters": _loop(p, looping, held), "state": {key: before[key] for key in TRAINED}}
-            jobs.append(loop.job(f"loop-{number}-{net}", {"variant": name, "net": net}, p.trials, seed, **options))
+            given = {"parameters": _loop(p, looping, held), "state": {key: before[key] for key in TRAINED}}
+            jobs.append(loop.job(f"loop-{number}-{net}", {"variant": name, "net": net}, p.trials, seed, **given))
     looped = run.train_many(jobs)
     return _results(p, list(moved.values()), looped, [net for net in trained if "rule" in net.coords])
 
