@@ -26,7 +26,7 @@ from neuroplast.tasks import DIRECTIONS, Condition, Task, movements
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Murray 2019, figure 4", "doi": "10.7554/eLife.43299"}
-EXPECTED_TIME = "10 min on two idle cores"
+EXPECTED_TIME = "8 min on two idle cores"
 RULES = {"rflo": RFLO, "bptt": BPTT}
 TRAINED = ("recurrent.w", "afferent.w", "readout.w")
 REACH = 0.5  # how far a movement goes, in a box from -1 to 1 (ours)
