@@ -81,10 +81,12 @@ UNITS = """
 h0 : 1                                      # rate at the start of a trial
 carry : 1 (shared, constant)                # 1: go on from the rate that the trial before ended with
 phi = tanh(u) : 1 (constant over dt)        # what the rate relaxes to
-r : 1                                       # rate that u was made of: the old h
 I_rec : 1                                   # recurrent current, W h
-credit : 1                                  # error as it reaches the unit, B err
 tau : second (shared, constant)             # time constant
+"""
+LEARNING = """
+r : 1                                       # rate that u was made of: the old h
+credit : 1                                  # error as it reaches the unit, B err
 """
 BEGIN = """
 h = (1 - carry)*h0 + carry*h
@@ -179,12 +181,28 @@ FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Constants of the model; see the table above."""
+class Network:
+    """Constants of a recurrent network, whether it learns or not."""
 
     N: int = parameter(30, "recurrent units")
     tau: Quantity = parameter(10 * ms, "time constant of the units and of the eligibility traces")
     dt: Quantity = parameter(1 * ms, "time step")
+
+    def __post_init__(self):
+        if self.N < 1:
+            raise InputError(f"N should be a positive number of units. Got {self.N!r}.")
+        for name in ("tau", "dt"):
+            value = getattr(self, name)
+            if not (have_same_dimensions(value, second) and float(value) > 0):
+                raise InputError(f"{name} should be a positive time such as 10*ms. Got {value!r}.")
+        if self.dt > self.tau:
+            raise InputError(f"dt should be at most tau. Got dt={self.dt} and tau={self.tau}.")
+
+
+@dataclass(frozen=True)
+class Parameters(Network):
+    """Constants of the model; see the table above."""
+
     g: float = parameter(1.5, "gain of the initial recurrent weights")
     eta_rec: float = parameter(0.01, "learning rate of the recurrent weights")
     eta_in: float = parameter(0.01, "learning rate of the input weights")
@@ -198,15 +216,9 @@ class Parameters:
     notebook_compat: bool = parameter(False, "follow the authors' code where it departs from the paper")
 
     def __post_init__(self):
-        for name, what in (("N", "units"), ("every", "trials")):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} should be a positive number of {what}. Got {getattr(self, name)!r}.")
-        for name in ("tau", "dt"):
-            value = getattr(self, name)
-            if not (have_same_dimensions(value, second) and float(value) > 0):
-                raise InputError(f"{name} should be a positive time such as 10*ms. Got {value!r}.")
-        if self.dt > self.tau:
-            raise InputError(f"dt should be at most tau. Got dt={self.dt} and tau={self.tau}.")
+        super().__post_init__()
+        if self.every < 1:
+            raise InputError(f"every should be a positive number of trials. Got {self.every!r}.")
         if not (have_same_dimensions(self.sigma, second**-0.5) and float(self.sigma) >= 0):
             raise InputError(f"sigma should be at least 0 and per square root of a time. Got {self.sigma!r}.")
 
@@ -214,6 +226,11 @@ class Parameters:
     def noisy(self):
         """Whether there is noise in the rates."""
         return float(self.sigma) > 0
+
+
+def learning_rates(eta):
+    """Arguments of `Parameters` that make all weights learn at one rate, as throughout the paper."""
+    return dict.fromkeys(("eta_rec", "eta_in", "eta_out"), eta)
 
 
 def build(
@@ -264,7 +281,7 @@ def build(
     steps, compat, fed = task.samples - 1, parameters.notebook_compat, rule.feedback == "output"
     readout_rule = readout_rule or rule.readout or DELTA
     nodes = defaultdict(list)  # node of the schedule -> its objects; trial and test share reset, step, score
-    text = DURATION + UNITS + (NOISY if parameters.noisy else QUIET) + CURRENTS[task.inputs > 0, fed]
+    text = DURATION + UNITS + LEARNING + (NOISY if parameters.noisy else QUIET) + CURRENTS[task.inputs > 0, fed]
     text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE) + rule.neuron
 
     units = population(parameters.N, text, "units", MOVE, RATES)

@@ -43,25 +43,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from brian2 import Quantity, StateMonitor, have_same_dimensions, ms, second
+from brian2 import Quantity, StateMonitor, have_same_dimensions, second
 from brian2.utils.logger import catch_logs
 
 from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, start
+from neuroplast.equations import WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.model import Model
 from neuroplast.models import rflo
 from neuroplast.parameters import parameter
 
-UNITS = """
-h0 : 1                                      # rate at the start
-carry : 1 (shared, constant)                # 1: go on from the rate that the syllable before ended with
-phi = tanh(u) : 1 (constant over dt)        # what the rate relaxes to
-u = I_rec + I_in : 1                        # total current
-I_rec : 1                                   # recurrent current, W h
-I_in : 1                                    # input current, W_in x
-tau : second (shared, constant)             # time constant
-"""
 OUTPUTS = """
 y : 1                                       # output: velocity of the cursor in one direction
 ds/dt = speed*y : 1                         # position of the cursor
@@ -82,13 +74,11 @@ exploring : 1 (shared)                      # whether this one is random
 drive_counts : 1 (shared, constant)         # 1: the rule's postsynaptic factor is a z instead of a
 """
 LOOP = """
-w : 1
 eta : 1 (shared, constant)                  # learning rate
 z_post = w*h_pre : 1 (summed)               # W_s h
 """
-# Of equal ranks the first wins.
+# Of equal ranks the first wins; a weight is 1 from each input to the one that should follow it.
 COMPETITION = """
-w : 1                                       # 1 from each input to the one that should follow it
 beaten_post = int(rank_pre > rank_post) + int(rank_pre == rank_post)*int(i < j) : 1 (summed)
 wanted_post = w*a_pre : 1 (summed)
 """
@@ -109,12 +99,10 @@ FIXED = ("N", "dt")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(rflo.Network):
     """Constants of the model; see the table above."""
 
     N: int = parameter(100, "recurrent units")
-    tau: Quantity = parameter(10 * ms, "time constant of the units")
-    dt: Quantity = parameter(1 * ms, "time step")
     eta_s: float = parameter(0.01, "learning rate of the weights that choose the next input")
     explore: float = parameter(0.1, "probability of a random choice while learning")
     hebb: str = parameter("winner", "postsynaptic factor of the rule: a or a*z", choices=("winner", "drive"))
@@ -124,6 +112,7 @@ class Parameters:
     carry: bool = parameter(True, "keep the rates from syllable to syllable instead of starting each at h0")
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 <= self.explore <= 1:
             raise InputError(f"explore should be a probability from 0 to 1. Got {self.explore!r}.")
         if not have_same_dimensions(self.speed, 1 / second):
@@ -165,7 +154,7 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
             f"and {len(task.conditions)} movements of {[condition.samples for condition in task.conditions]} samples."
         )
     start(target, dtype=dtype, dt=p.dt)
-    text = UNITS + rflo.QUIET
+    text = rflo.UNITS + rflo.QUIET + rflo.CURRENTS[True, False] + rflo.I_IN
     units = rflo.population(p.N, text, "units", rflo.MOVE, rflo.RATES)
     outputs = Population(task.outputs, OUTPUTS, method="euler", order=rflo.LOSS, name="outputs")
     inputs = Population(task.inputs, INPUTS, name="inputs")
@@ -173,12 +162,12 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
     def synapses(source, target, text, name, order):
         return DenseSynapses(source, target, text, order=order, name=name)
 
-    recurrent = synapses(units, units, "w : 1" + rflo.RECURRENT, "recurrent", {"I_rec_post": rflo.CURRENT})
-    afferent = synapses(inputs, units, "w : 1" + rflo.AFFERENT, "afferent", {"I_in_post": rflo.CURRENT})
-    readout = synapses(units, outputs, "w : 1\ny_post = w*h_pre : 1 (summed)", "readout", {"y_post": rflo.OUTPUT})
-    loop = synapses(units, inputs, LOOP, "loop", {"z_post": DRIVE})
+    recurrent = synapses(units, units, WEIGHT + rflo.RECURRENT, "recurrent", {"I_rec_post": rflo.CURRENT})
+    afferent = synapses(inputs, units, WEIGHT + rflo.AFFERENT, "afferent", {"I_in_post": rflo.CURRENT})
+    readout = synapses(units, outputs, WEIGHT + "y_post = w*h_pre : 1 (summed)", "readout", {"y_post": rflo.OUTPUT})
+    loop = synapses(units, inputs, WEIGHT + LOOP, "loop", {"z_post": DRIVE})
     places = {"beaten_post": COMPETE, "wanted_post": EXPECT}
-    competition = synapses(inputs, inputs, COMPETITION, "competition", places)
+    competition = synapses(inputs, inputs, WEIGHT + COMPETITION, "competition", places)
     reward = synapses(inputs, inputs, REWARD, "reward", {"R_post": PAY})
 
     step = [

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from brian2 import ms
 
 from neuroplast.errors import InputError
 from neuroplast.models import rflo, rflo_loop
@@ -115,7 +116,12 @@ def test_movements_must_fit_the_inputs(task, message):
 
 @pytest.mark.parametrize(
     "change, message",
-    [({"explore": 1.5}, "a probability from 0 to 1. Got 1.5"), ({"speed": 3.0}, "a rate such as 5/second. Got 3.0")],
+    [
+        ({"explore": 1.5}, "a probability from 0 to 1. Got 1.5"),
+        ({"speed": 3.0}, "a rate such as 5/second. Got 3.0"),
+        ({"N": 0}, "N should be a positive number of units. Got 0"),
+        ({"dt": 20 * ms}, "dt should be at most tau. Got dt=20. ms and tau=10. ms"),
+    ],
 )
 def test_bad_parameters_are_refused(change, message):
     with pytest.raises(InputError, match=message):
