@@ -118,6 +118,19 @@ def traces_with_targets(ax, t, outputs, target, label: str | None = None, **opti
     return lines
 
 
+def show_a_decade(ax, level: float, above: float = 1.0) -> None:
+    """Let a logarithmic y axis reach from a tenth of a level, or lower, to a multiple: a flat curve should look flat.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    level : float
+    above : float
+        The upper end, in multiples of the level.
+    """
+    ax.set_ylim(min(ax.get_ylim()[0], level / 10), above * level)
+
+
 def save(fig, folder, name: str = "figure") -> list[Path]:
     """Write a figure as PNG and SVG.
 

@@ -122,6 +122,18 @@ def with_settings(defaults, texts: Iterable[str]):
     return with_overrides(defaults, dict(parse_setting(defaults, text) for text in texts))
 
 
+def check_one_each(name: str, values, others, what: str = "value") -> None:
+    """Refuse a parameter that has not as many values as another one has.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    if len(values) != len(others):
+        raise InputError(f"{name} should have a {what} for each of {others}. Got {values}.")
+
+
 def _field(defaults, key):
     fields = {field.name: field for field in dataclasses.fields(defaults) if field.init}
     if key in fields:

@@ -8,9 +8,8 @@ import xarray as xr
 from brian2 import Quantity, ms
 
 from neuroplast.analysis.curves import final
-from neuroplast.errors import InputError
 from neuroplast.models import rflo
-from neuroplast.parameters import parameter
+from neuroplast.parameters import check_one_each, parameter
 from neuroplast.rules import BPTT, RFLO, Rule
 from neuroplast.tasks import periodic
 from neuroplast.traces import combine
@@ -47,8 +46,7 @@ class Durations(Common):
 
     def __post_init__(self):
         for name in ("eta_bptt", "eta_rflo"):
-            if len(getattr(self, name)) != len(self.periods):
-                raise InputError(f"{name} should have a value for each of {self.periods}. Got {getattr(self, name)}.")
+            check_one_each(name, getattr(self, name), self.periods)
 
     def cases(self):
         """Both rules on all durations."""
@@ -83,19 +81,6 @@ class Case:
     constants: Mapping = field(default_factory=dict)
 
 
-def rate(rule, period):
-    """The paper's learning rate for a duration in tau.
-
-    Raises
-    ------
-    InputError
-        For a duration that figure 2 does not have.
-    """
-    if period not in ETA[rule]:
-        raise InputError(f"Figure 2 gives learning rates for {', '.join(map(str, ETA[rule]))} tau. Got {period}.")
-    return ETA[rule][period]
-
-
 def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged="raise") -> xr.Dataset:
     """Train the nets of all cases; those of one rule and size share one compiled program.
 
@@ -119,7 +104,7 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
     longest = max(tasks.values(), key=lambda task: task.samples)
     models, jobs = {}, []
     for case in cases:
-        options = {"N": p.N, "tau": p.tau, "dt": p.dt} | dict.fromkeys(("eta_rec", "eta_in", "eta_out"), case.eta)
+        options = {"N": p.N, "tau": p.tau, "dt": p.dt} | rflo.learning_rates(case.eta)
         constants = rflo.Parameters(**options | dict(case.constants))
         key = (case.rule.name, constants.N)
         if key not in models:

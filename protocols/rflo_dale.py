@@ -12,8 +12,7 @@ import numpy as np
 
 from neuroplast import figures
 from neuroplast.analysis.curves import final
-from neuroplast.errors import InputError
-from neuroplast.parameters import parameter
+from neuroplast.parameters import check_one_each, parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _figure2 as figure2
 from neuroplast.rules import RFLO, dale
@@ -32,8 +31,7 @@ class Parameters(figure2.Common):
     eta: tuple = parameter((0.03, 0.01, 0.001, 0.0003), "learning rate for each duration, of both rules")
 
     def __post_init__(self):
-        if len(self.eta) != len(self.periods):
-            raise InputError(f"eta should have a value for each of {self.periods}. Got {self.eta}.")
+        check_one_each("eta", self.eta, self.periods)
 
 
 QUICK = {"trials": 1000, "nets": 3}
@@ -108,9 +106,8 @@ def figure(dataset):
     for ax, period in zip(axes, ends, strict=False):
         ax.set(xlabel="trial", title=f"T = {period} τ")
         ax.axhline(silent.sel(period=period), color=figures.TARGET_COLOUR, ls=":", lw=1, label="silent output")
-    top = float(silent.max())
     axes[0].set(yscale="log", ylabel="loss (median, quartiles)")
-    axes[0].set_ylim(min(axes[0].get_ylim()[0], top / 10), 4 * top)  # a decade at least: what is flat should look flat
+    figures.show_a_decade(axes[0], float(silent.max()), 4)
     axes[1].legend(loc="lower left")
     axes[2].set(xscale="log", xlabel="duration T (τ)", title="after learning (open: untrained)")
     axes[2].set_xticks(dataset.period.values, [str(period) for period in dataset.period.values])

@@ -87,7 +87,7 @@ def figure(dataset):
         right.annotate(label.replace(" ", "\n"), (1.0, offset), color=colour, **place)
     left.axhline(silent, color=figures.TARGET_COLOUR, linestyle=":", linewidth=1, label="silent output")
     left.set(yscale="log", xlabel="trial", ylabel="loss (median, quartiles)", title="learning")
-    left.set_ylim(min(left.get_ylim()[0], silent / 10), 10 * silent)  # a decade at least: what is flat should look flat
+    figures.show_a_decade(left, silent, 10)
     right.set(xlabel="time (ms)", ylabel="output (offset)", yticks=[], title="after learning, all nets")
     left.legend(loc="upper right", ncols=2)
     right.legend(handles=lines[-1:], loc="upper right")

@@ -16,7 +16,7 @@ from brian2 import Quantity, ms
 from neuroplast import figures
 from neuroplast.errors import InputError
 from neuroplast.models import rflo
-from neuroplast.parameters import parameter
+from neuroplast.parameters import check_one_each, parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.rules import BPTT, RFLO
 from neuroplast.tasks import interval
@@ -57,8 +57,7 @@ class Parameters:
     dt: Quantity = parameter(1 * ms, "time step")
 
     def __post_init__(self):
-        if len(self.rules) != len(self.longest):
-            raise InputError(f"longest should have a delay for each of {self.rules}. Got {self.longest}.")
+        check_one_each("longest", self.longest, self.rules, "delay")
         if min(self.longest) <= self.shortest:
             raise InputError(f"longest should be above the shortest delay, {self.shortest} tau. Got {self.longest}.")
 
@@ -86,7 +85,7 @@ def experiment(parameters, run):
     orders = {case: task.shuffled(p.trials, 0) for case, task in tasks.items()}
     models, jobs = {}, []
     for rule in dict.fromkeys(p.rules):
-        rates = dict.fromkeys(("eta_rec", "eta_in", "eta_out"), getattr(p, f"eta_{rule}"))
+        rates = rflo.learning_rates(getattr(p, f"eta_{rule}"))
         constants = rflo.Parameters(N=p.N, tau=p.tau, dt=p.dt, every=p.every, **rates)
         models[rule] = rflo.build(constants, covering(list(orders.values())), RULES[rule], target=run.target)
     for case, nets in cases.items():

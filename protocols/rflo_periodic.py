@@ -95,8 +95,7 @@ def figure(dataset):
             lines = figures.traces_with_targets(right, time, output + offset, target, label, color=colour)
             right.annotate(label, (1.0, offset), xycoords=("axes fraction", "data"), color=colour, va="center")
         left.set(yscale="log", xlabel="trial", ylabel="loss (median, quartiles)", title=f"T = {period} τ")
-        low, high = left.get_ylim()
-        left.set_ylim(min(low, high / 10), high)  # a decade at least: a flat curve should look flat
+        figures.show_a_decade(left, left.get_ylim()[1])
         right.set(xlabel="time (ms)", ylabel="output (offset)", yticks=[], title="after learning")
         left.legend()
         right.legend(handles=lines[-1:], loc="upper right")

@@ -150,7 +150,7 @@ def _wandering(p, held, seed):
 
 
 def _constants(p, eta):
-    return rflo.Parameters(N=p.N, tau=p.tau, dt=p.dt, eta_rec=eta, eta_in=eta, eta_out=eta)
+    return rflo.Parameters(N=p.N, tau=p.tau, dt=p.dt, **rflo.learning_rates(eta))
 
 
 def _loop(p, carry, held):

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from neuroplast import figures
 from neuroplast.analysis.curves import final
 from neuroplast.errors import InputError
-from neuroplast.parameters import parameter
+from neuroplast.parameters import check_one_each, parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _figure2 as figure2
 from neuroplast.rules import RFLO
@@ -38,8 +38,7 @@ class Parameters(figure2.Common):
     period: int = parameter(20, "duration of the output, in tau", least=1)
 
     def __post_init__(self):
-        if len(self.eta) != len(self.sizes):
-            raise InputError(f"eta should have a value for each of {self.sizes}. Got {self.eta}.")
+        check_one_each("eta", self.eta, self.sizes)
         if self.N not in self.sizes:
             raise InputError(f"N should be one of the sizes {self.sizes}. Got {self.N}.")
 
@@ -96,6 +95,6 @@ def figure(dataset):
         ax.set_xticks(values, [f"{value:g}" for value in values])
         ax.set_xticks([], minor=True)
     axes[0].set(yscale="log", ylabel="loss (median, quartiles)")
-    axes[0].set_ylim(min(axes[0].get_ylim()[0], silent / 10), 4 * silent)  # a decade at least
+    figures.show_a_decade(axes[0], silent, 4)
     axes[0].legend(loc="lower left")
     return fig

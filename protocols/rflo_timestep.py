@@ -46,7 +46,7 @@ def experiment(parameters, run):
     tasks = {steps: periodic(p.period * steps) for steps in p.steps}
     longest, jobs = tasks[max(p.steps)], []
     for steps, task in tasks.items():
-        constants = rflo.Parameters(N=p.N, tau=p.tau, dt=p.tau / steps, eta_rec=p.eta, eta_in=p.eta, eta_out=p.eta)
+        constants = rflo.Parameters(N=p.N, tau=p.tau, dt=p.tau / steps, **rflo.learning_rates(p.eta))
         model = rflo.build(constants, longest, RFLO, update=p.update, target=run.target)
         for net in range(p.nets):
             coords = {"steps_per_tau": steps, "net": net}

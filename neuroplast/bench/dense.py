@@ -78,7 +78,7 @@ class DenseRFLO:
         k = np.arange(PERIOD + 1) % PERIOD
         task = Task(Condition(problem.target[k, None], problem.drive[k, None]))
         eta = RATE * (PERIOD + 1)
-        parameters = rflo.Parameters(N=N, tau=TAU * ms, dt=1 * ms, eta_rec=eta, eta_in=eta, eta_out=eta)
+        parameters = rflo.Parameters(N=N, tau=TAU * ms, dt=1 * ms, **rflo.learning_rates(eta))
         model = rflo.build(parameters, task, update="online", target=target, dtype=dtype)
         # The model's step alone, period after period: no reset, no monitors.
         step = next(leaf.objects for leaf in model.simulation.schedule.leaves() if leaf.name == "run")
