@@ -53,7 +53,7 @@ def reading(path: Path, what: str, advice: str) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as err:
-        reason = str(err).strip("'\"") or type(err).__name__
+        reason = "its checksum is wrong" if "filter" in str(err) else str(err).strip("'\"") or type(err).__name__
         array = f" of {what!r}" if what else ""
         raise InputError(f"{path}: is damaged or cut short; reading{array} failed ({reason}). {advice}") from err
 

@@ -138,6 +138,12 @@ class Segments:
                         with reading(path, stored.name.lstrip("/"), begin_anew(self.folder)):
                             stored[key]
 
+    def close(self) -> None:
+        """Let go of the file that was read last; it is opened again when it is needed."""
+        if self._open[1] is not None:
+            self._open[1].close()
+        self._open = (None, None)
+
     def _take(self, path):
         with reading(path, "", begin_anew(self.folder)):
             file = self._file(path)
@@ -167,9 +173,7 @@ class Segments:
         import h5py
 
         if self._open[0] != path:
-            if self._open[1] is not None:
-                self._open[1].close()
-            self._open = (None, None)
+            self.close()
             self._open = (path, h5py.File(path, "r", locking=False))
         return self._open[1]
 

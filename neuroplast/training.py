@@ -219,8 +219,9 @@ def train(
             position = until
             progress.advance(label, position, took, note)
     if not checkpoint.complete:
-        results = Segments(folder).dataset(complete=True)
-        write_dataset(results.assign_attrs(attrs or {}), folder / RESULTS)
+        with contextlib.closing(Segments(folder)) as segments:
+            results = segments.dataset(complete=True).assign_attrs(attrs or {})
+            write_dataset(results, folder / RESULTS)
         checkpoint.finish()
     shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
     return Trained(folder, plan["coords"])
