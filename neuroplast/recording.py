@@ -114,7 +114,7 @@ def _variables(record, groups, rates, rules):
             return worth
     elif record.variable in there or (record.wants_spikes and record.group in rates):
         return [record.variable]
-    what = "has no rate and no rule's variables; name one" if group is not None and not record.variable else "is not there"
+    what = "should name a variable" if group is not None and not record.variable else "is not there"
     raise InputError(f"{record}: {record.what} {what}. There can be recorded: {'; '.join(recordable(groups, rates))}.")
 
 
@@ -140,7 +140,7 @@ def _add_variable(record, groups, nodes, rates):
         group, [variable, "trial", "k"] if at == "step" else [variable, "trial"], every=record.every,
         steps=record.steps, trials=record.trials, name=monitor,
     )  # fmt: skip
-    nodes[NODES[at, record.phase]].append(recorder)
+    _node(nodes, at, record).append(recorder)
     if synaptic:
         kind, dims, shape = "weights", ("pre", "post"), group.shape
     else:
@@ -157,11 +157,21 @@ def _add_spikes(record, groups, nodes, rates):
     source, monitor = groups[record.group], record.name.replace(".", "_")
     group, objects, described = spiking(record.name, source, rates[record.group], record.spikes or Spikes())
     recorder = SpikeRecorder(group, steps=record.steps, trials=record.trials, name=monitor)
-    nodes[NODES["step", record.phase]] += [*objects, recorder]
+    _node(nodes, "step", record).extend([*objects, recorder])
     return Recorded(
         record.name, f"{monitor}.i", "spikes", doc=f"spikes drawn from {record.group}.{rates[record.group].variable}",
         prefix=True, aside=record.aside, attrs=described,
     )  # fmt: skip
+
+
+def _node(nodes, at, record):
+    name = NODES[at, record.phase]
+    try:
+        return nodes[name]
+    except KeyError:
+        raise InputError(
+            f"{record}: the model has no {name!r} among its nodes ({', '.join(nodes)}), where that is recorded."
+        ) from None
 
 
 def _unit(variable):
