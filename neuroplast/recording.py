@@ -73,8 +73,9 @@ def add_records(
     InputError
         If there is no such group or variable, it is asked for twice, or spikes cannot be drawn from it.
     """
-    rates, rules, found = rates or {}, rules or {}, {}
-    for record in as_records(records):
+    rates, rules, found, records = rates or {}, rules or {}, {}, as_records(records)
+    named = {record.name for record in records if record.variable}
+    for record in records:
         try:
             names = _variables(record, groups, rates, rules)
         except InputError as err:
@@ -84,6 +85,8 @@ def add_records(
             continue
         for name in names:
             one = replace(record, what=f"{record.group}.{name}")
+            if not record.variable and one.name in named:
+                continue  # what is named by itself is recorded as it says there
             if one.name in found:
                 raise InputError(f"{one.name} is asked for twice. Put both into one record, such as trials=0,-1.")
             found[one.name] = (_add_spikes if name == SPIKES else _add_variable)(one, groups, nodes, rates)
@@ -121,7 +124,7 @@ def _variables(record, groups, rates, rules):
 def _of_group(group):
     """Variables of a group that have a value for each of its elements."""
     names = []
-    for name in group.equations.names:
+    for name in sorted(group.equations.names):
         variable = group.variables[name]
         kinds = (ArrayVariable,) if isinstance(group, DenseSynapses) else (ArrayVariable, Subexpression)
         if isinstance(variable, kinds) and not variable.scalar:

@@ -192,7 +192,7 @@ def compiler_version(path: str | None) -> str | None:
 def differences(before: dict, now: dict) -> list[str]:
     """What differs between the identities of two runs, a line each."""
     lines = [
-        f"{key}: {_said(before.get(key))} then, {_said(now.get(key))} now"
+        f"{'--record' if key == 'record' else key}: {_said(before.get(key))} then, {_said(now.get(key))} now"
         for key in IDENTITY
         if key != "parameters" and (before.get(key) or None) != (now.get(key) or None)
     ]
