@@ -77,14 +77,18 @@ def write(contents: Contents, path: Path, *, say, subject=None, experimenter=Non
 
     nwbfile = _file(contents, subject, experimenter, institution)
     module = nwbfile.create_processing_module("ecephys", "Simulated activity: traces in time and spikes")
+    entries = [*contents.entries, *add_spikes(nwbfile, contents.spikes)]
     for series in contents.records:
         if not series.survey.size:
             say(f"{series.name}: holds no record, and is left out")
+        elif _is_series(series):
+            module.add(_time_series(series))
+        elif series.survey.size * np.prod(series.shape) == 1:
+            entries.append(_entry_of(series))
         elif series.kind == "weights":
             nwbfile.add_analysis(_rows(series, "w"))
         else:
-            module.add(_activity(series))
-    entries = [*contents.entries, *add_spikes(nwbfile, contents.spikes)]
+            module.add(_rows(series, "values"))
     if not module.data_interfaces:
         del nwbfile.processing["ecephys"]
     _add_trials(nwbfile, contents.trials)
@@ -161,14 +165,18 @@ def _name(text):
     return re.sub(r"[/\\:]", "_", text)
 
 
-def _activity(series: Records):
+def _is_series(series):
+    """Whether it can be a TimeSeries: each time after the one before, and time the longest axis."""
+    survey = series.survey
+    if series.kind == "weights" or not survey.ascending or max(series.shape, default=1) > survey.size:
+        return False
+    return survey.first >= 0 and (survey.step is None or survey.step <= 1 / LOWEST_RATE)
+
+
+def _time_series(series: Records):
     from pynwb import TimeSeries
 
-    survey, shape = series.survey, series.shape
-    slow = survey.step is not None and survey.step > 1 / LOWEST_RATE
-    early = survey.first is not None and survey.first < 0
-    if not survey.ascending or slow or early or max(shape, default=1) > survey.size:
-        return _rows(series, "values")
+    survey = series.survey
     description = f"{_about(series)}. Dimensions: {', '.join(['time', *series.dims])}."
     if survey.step is None:
         times = {"timestamps": times_of(series)}
@@ -189,7 +197,7 @@ def _rows(series: Records, column):
     """A table with a row for each record; a single record has a row for each element of its first long axis."""
     survey, shape = series.survey, series.shape
     name, about = _name(series.name), f"{_about(series)}. Unit: {series.unit}."
-    if survey.size > 1 or max(shape, default=1) == 1:
+    if survey.size > 1:
         text = f"({', '.join(series.dims)}) of the record; unit {series.unit}"
         return records_table(name, about, series, column, text)
     values = np.concatenate([block.values[0] for block in series.blocks()])
@@ -219,6 +227,13 @@ def _add_trials(nwbfile, trials):
             ("trial", numbers, "number of the trial, from 0"),
         ]
         nwbfile.trials = make_table("trials", "Trials, each from its start to its last record", columns, TimeIntervals)
+
+
+def _entry_of(series):
+    """The only number of the only record."""
+    (block,) = series.blocks()
+    time = "" if block.times is None else f", at {block.times[0]!r} s"
+    return Entry("recorded", series.name, repr(block.values.ravel()[0].item()), series.unit, f"{_about(series)}{time}")
 
 
 def _entries_of(table):

@@ -71,15 +71,15 @@ def _units(populations):
         description="the spike times for each unit in seconds",
         data=streamed(blocks, (int(counts.sum()),), float),
     )
-    columns = [times, VectorIndex(name="spike_times_index", target=times, data=np.cumsum(counts))]
+    columns = [VectorIndex(name="spike_times_index", target=times, data=np.cumsum(counts)), times]
     if all("start" in spikes.attrs and "stop" in spikes.attrs for spikes in populations):
         observed = np.concatenate([np.tile(_observed(spikes), (spikes.neurons, 1)) for spikes in populations])
         intervals = VectorData(
             name="obs_intervals", description="the observation intervals for each unit", data=stored(observed)
         )
         columns += [
-            intervals,
             VectorIndex(name="obs_intervals_index", target=intervals, data=np.arange(1, len(observed) + 1)),
+            intervals,
         ]
     names = np.concatenate([np.full(spikes.neurons, _population(spikes)) for spikes in populations])
     numbers = np.concatenate([np.arange(spikes.neurons) for spikes in populations])
