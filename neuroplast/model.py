@@ -108,7 +108,7 @@ class Model:
         seed = self.seed if seed is None else seed
         begin = self.initial(seed, parameters=parameters, task=task) | dict(state or {})
         out = self.simulation.run(begin, seed=seed, counts=self.counts(trials, task=task))
-        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items() if len(values)}
+        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}
         return Traces(label(arrays, self.recorded), {"model": self.simulation.name, "seed": seed})
 
     def job(
