@@ -75,7 +75,8 @@ def metrics(trials=3, **values):
     """Metrics by trial, with the time of each."""
     values = {"loss": np.random.default_rng(4).random(trials)} | values
     arrays = {name: ("trial", np.asarray(value), {"kind": "metrics"}) for name, value in values.items()}
-    return xr.Dataset(arrays, {"trial": range(trials), "trial_time": ("trial", (np.arange(trials) + 1) * 5 * DT)})
+    time = (np.arange(trials) + 1) * 5 * DT
+    return xr.Dataset(arrays, {"trial": range(trials), "trial_time": ("trial", time, {"units": "s"})})
 
 
 def nets(**options):

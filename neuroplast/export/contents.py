@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroplast.arrays import plain
 from neuroplast.errors import InputError
 from neuroplast.export.series import Column, Contents, Entry, Records, Spikes, Table, Trial
 
@@ -35,7 +36,7 @@ def contents_of(traces, label: str | None = None) -> Contents:
         raise InputError(f"{traces.folder or 'these traces'}: nothing was recorded, so that there is nothing to export.")
     records, spikes, measures = [], [], []
     for name in dataset.data_vars:
-        array = canonical(dataset, name)
+        array = plain(dataset[name], name)
         kind = array.attrs.get("kind")
         if kind == "spikes":
             spikes += _spikes(name, array)
@@ -57,40 +58,32 @@ def contents_of(traces, label: str | None = None) -> Contents:
     )
 
 
-def canonical(dataset, name):
-    """An array with the prefix NAME_ taken off its dimensions and coordinates, and only its own coordinates."""
-    array = dataset[name]
-    if not any(dim.startswith(f"{name}_") for dim in array.dims):
-        return array
-    own = {item for item in (*array.dims, *array.coords) if item.startswith(f"{name}_")}
-    bare = {item: item.removeprefix(f"{name}_") for item in own}
-    return array.drop_vars(set(bare.values()) & set(array.coords)).rename(bare)
-
-
 def _axis(array):
     """Dimension along which an array was recorded, that of its trials, and its start and offset in time.
 
     ``trial_step_time`` places records by ``trial`` and ``step``; ``step_time``, or a dimension that is itself called
     time, has no trials of its own.
     """
-    last = 2 if array.attrs.get("kind") == "weights" else 0
-    dims = array.dims[: array.ndim - last] if last else array.dims
-    start = array.coords.get("start")
-    for axis, fold in itertools.product(reversed(dims), (True, False)):
+    weights = array.attrs.get("kind") == "weights"
+    dims = array.dims[: max(0, array.ndim - 2)] if weights else array.dims
+    times = array.coords.get("time")
+    start = next((array.coords[name] for name in ("start", "trial_start") if name in array.coords), None)
+    if times is not None and times.dims and times.dims[-1] in dims:
+        rows = start.dims if start is not None else times.dims[:-1]
+        return times.dims[-1], rows[-1] if rows and rows[-1] in dims else None, start, times
+    for axis in reversed(dims):
         before = dims[: dims.index(axis)]
-        if not fold and axis == "time" and array.coords.get("time") is not None:
-            trial = start.dims[-1] if start is not None and start.dims and start.dims[-1] in before else None
-            return axis, trial, start, array.coords["time"]
-        for name, coordinate in array.coords.items():
-            timing = f"_{name}".endswith(f"_{axis}_time") and axis in coordinate.dims
-            if not timing or set(coordinate.dims) - set(dims):
-                continue
-            named = [other for other in before if name == f"{other}_{axis}_time"]
-            if fold and named:
-                return axis, named[0], None, coordinate
-            if not fold:
-                return axis, None, None, coordinate
-    if start is not None and last and start.dims and start.dims[-1] in dims:
+        placing = {
+            name: coordinate
+            for name, coordinate in array.coords.items()
+            if f"_{name}".endswith(f"_{axis}_time") and axis in coordinate.dims and set(coordinate.dims) <= set(dims)
+        }
+        for fold in before:
+            if f"{fold}_{axis}_time" in placing:
+                return axis, fold, None, placing[f"{fold}_{axis}_time"]
+        for coordinate in placing.values():
+            return axis, None, None, coordinate
+    if weights and start is not None and start.dims and start.dims[-1] in dims:
         return start.dims[-1], None, start, None
     return None, None, None, None
 
@@ -148,7 +141,7 @@ def _spikes(name, array):
 def _combinations(array, extra):
     """Labels of each place on the extra dimensions, in order."""
     labels = [
-        [value.item() for value in array[dim].values] if dim in array.coords else range(array.sizes[dim])
+        array[dim].values.tolist() if dim in array.coords else range(array.sizes[dim])
         for dim in extra
     ]
     for chosen in itertools.product(*labels):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from neuroplast.errors import InputError
 from neuroplast.export.contents import contents_of
-from neuroplast.files import written_whole
-from neuroplast.traces import NETS, Traces
+from neuroplast.export.packages import require
+from neuroplast.traces import Traces
 
 #: Format -> module that writes it, ending of the name, what it needs beyond the plain installation, and the extra that brings that.
 FORMATS = {
@@ -52,7 +52,7 @@ def export(traces, to: str, path=None, *, force: bool = False, net: str | None =
     if to not in FORMATS:
         raise InputError(f"to: the format should be one of {', '.join(FORMATS)}. Got {to!r}.")
     module, ending, packages, extra = FORMATS[to]
-    _require(to, packages, extra)
+    require(to, packages, extra)
     writer = importlib.import_module(f"neuroplast.export.{module}")
     unknown = [name for name in options if name not in getattr(writer, "OPTIONS", ())]
     if unknown:
@@ -74,11 +74,7 @@ def export(traces, to: str, path=None, *, force: bool = False, net: str | None =
         missing = only_in_nets(traces)
         if missing:
             say(f"the nets hold {', '.join(missing)} too, each net its own: --net LABEL exports them")
-    if to == "csv":
-        writer.write(contents, path, say=say, **options)
-    else:
-        with written_whole(path) as temporary:
-            writer.write(contents, temporary, say=say, **options)
+    writer.write(contents, path, say=say, **options)
     return path
 
 
@@ -90,28 +86,15 @@ def net_of(traces, label: str):
     InputError
         If no net is called so; lists those that there are.
     """
-    nets = labels_of_nets(traces)
-    if label not in nets:
-        raise InputError(f"no net is called {label!r}. {_listed(nets)}")
-    found = Traces.load(traces.folder / NETS / label)
-    found.record = found.record or traces.record
-    return found
-
-
-def labels_of_nets(traces) -> list[str]:
-    """Labels of the nets that have results."""
-    folder = Path(traces.folder) / NETS if traces.folder else None
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
+    if label not in traces.nets:
+        raise InputError(f"no net is called {label!r}. {_listed(list(traces.nets))}")
+    return traces.nets[label]
 
 
 def only_in_nets(traces) -> list[str]:
     """Arrays that the first net holds and the run's level does not."""
-    for label in labels_of_nets(traces):
-        try:
-            there = Traces.load(traces.folder / NETS / label).dataset.data_vars
-        except InputError:
-            continue  # it has not got as far as results
-        return [str(name) for name in there if name not in traces.dataset]
+    for net in traces.nets.values():
+        return [str(name) for name in net.dataset.data_vars if name not in traces.dataset]
     return []
 
 
@@ -137,17 +120,6 @@ def check_target(path: Path, *, folder: bool, force: bool) -> None:
 
         if not (path / MARKER).exists():
             raise InputError(f"{path}: was not written by neuroplast export (it has no {MARKER}). Give another --out.")
-
-
-def _require(to, packages, extra):
-    missing = []
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError:
-            missing.append(package)
-    if missing:
-        raise InputError(f"{to} needs {' and '.join(missing)}: pip install 'neuroplast[{extra}]'")
 
 
 def _listed(nets):

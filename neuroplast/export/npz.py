@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroplast.export.series import BLOCK, Contents
+from neuroplast.files import written_through
 
 #: Members that describe the others: parallel arrays of texts, and the record as JSON.
 ABOUT = ("_names", "_dims", "_units", "_kinds", "_docs", "_record")
@@ -24,7 +25,7 @@ def write(contents: Contents, path: Path, *, say) -> None:
     say : callable
     """
     variables = contents.dataset.variables
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+    with written_through(path) as sink, zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         about = {
             "_names": [str(name) for name in variables],
             "_dims": [",".join(map(str, variable.dims)) for variable in variables.values()],
@@ -37,12 +38,12 @@ def write(contents: Contents, path: Path, *, say) -> None:
             "_record": json.dumps(dict(contents.record), ensure_ascii=False),
         }
         for name in ABOUT:
-            _write(archive, name, np.array(about[name], dtype=str))
+            _write(archive, name, np.array(about[name], dtype=str), sink.check)
         for name, variable in variables.items():
-            _write(archive, str(name), variable)
+            _write(archive, str(name), variable, sink.check)
 
 
-def _write(archive, name, variable):
+def _write(archive, name, variable, check):
     if variable.dtype.kind in "OT":  # texts of any length; without pickle they are numpy's own
         variable = np.asarray(variable.values).astype(str)
     dtype, shape = variable.dtype, variable.shape
@@ -52,6 +53,7 @@ def _write(archive, name, variable):
         np.lib.format.write_array_header_2_0(file, header)
         for block in _blocks(variable):
             file.write(np.ascontiguousarray(block, dtype=dtype).data)
+            check()
 
 
 def _blocks(variable, index=()):

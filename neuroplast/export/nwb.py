@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 import uuid
-import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from neuroplast import hdf5
 from neuroplast.errors import InputError
 from neuroplast.export.nwb_tables import entries_table, make_table, measures_table, records_table, times_of, values_of
 from neuroplast.export.nwb_units import add_spikes
@@ -73,6 +73,7 @@ def write(contents: Contents, path: Path, *, say, subject=None, experimenter=Non
         Differences from `NO_SUBJECT`.
     experimenter, institution : str, optional
     """
+    import h5py
     from pynwb import NWBHDF5IO
 
     nwbfile = _file(contents, subject, experimenter, institution)
@@ -99,10 +100,10 @@ def write(contents: Contents, path: Path, *, say, subject=None, experimenter=Non
             entries += _entries_of(table)
     about = "What the run was given, what is known about it, and what was measured once"
     nwbfile.add_analysis(entries_table("about", about, entries))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The file path provided", UserWarning)  # its name ends so once it is whole
-        with NWBHDF5IO(path, "w") as io:
+    with hdf5.new_file(path, h5py.File) as (file, check):
+        with NWBHDF5IO(file=file, mode="w") as io:
             io.write(nwbfile)
+        check()
 
 
 def _file(contents, subject, experimenter, institution):

@@ -11,13 +11,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from neuroplast.errors import InputError
-from neuroplast.export.series import Contents, Records, Spikes
+from neuroplast.export.contents import contents_of
+from neuroplast.export.packages import require
+from neuroplast.export.series import JITTER, Contents, Records, Spikes
 
 #: NIX keeps one array for each channel: weight matrices with more weights are left to NWB, CSV and npz.
 LARGEST_WEIGHTS = 1000
 #: More objects than this take minutes to make, and NIX hours to write.
 MOST_OBJECTS = 200_000
 RUN = "run"
+
+
+def to_neo(traces, trials: Sequence[int] | None = None):
+    """Neo's Block of traces; see `neuroplast.traces.Traces.to_neo`."""
+    require("to_neo", ("neo",), "neo")
+    return block_of(contents_of(traces), trials=trials)
 
 
 def block_of(
@@ -234,3 +242,48 @@ def _add_spikes(segments, spikes: Spikes, trials):
 
 def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_number(contents, segments):
+    chosen = [trial for trial in contents.trials if segments.wanted(trial.trial)] or [None]
+    number = sum(spikes.neurons for spikes in contents.spikes) * len(chosen) + len(chosen)
+    if number > MOST_OBJECTS:
+        neurons = sum(spikes.neurons for spikes in contents.spikes)
+        raise InputError(
+            f"{contents.name}: {len(chosen):,} trials of {neurons:,} spiking neurons would make {number:,} Neo objects, "
+            f"more than {MOST_OBJECTS:,}. Choose trials, as in to_neo(trials=range(10)), or export to NWB."
+        )
+
+
+def _add_metrics(segment, contents, block, say):
+    """Metrics by trial as signals at irregular times; the single ones as annotations."""
+    import neo
+    import quantities as pq
+
+    for table in contents.tables:
+        labels = {name: column for name, column in table.columns.items() if column.label}
+        times = next((column.values for column in labels.values() if column.unit == "s"), None)
+        for name, column in table.columns.items():
+            if column.label:
+                continue
+            if len(column.values) == 1:
+                block.annotate(**{f"measured: {name}": _plain(column.values[0])})
+            elif times is None or column.values.dtype.kind not in "biuf":
+                say(f"{name}: is left out of Neo, which holds what has times; NWB, CSV and npz hold it")
+            else:
+                for chosen, place in _rows_of_nets(labels):
+                    signal, noted = _quantity(column.values[chosen, None], column.unit)
+                    words = [name, *(f"{key}={value}" for key, value in place.items())]
+                    about = {"name": " ".join(words), "description": column.doc, **noted, **place}
+                    segment.irregularlysampledsignals.append(
+                        neo.IrregularlySampledSignal(times[chosen] * pq.s, signal, **about)
+                    )
+
+
+def _rows_of_nets(labels):
+    """Rows of a table that belong together: all labels the same but the last one, and what comes with it."""
+    names = [name for name, column in labels.items() if not column.unit]
+    keys = list(zip(*(labels[name].values.tolist() for name in names[:-1]), strict=True))
+    for key in dict.fromkeys(keys) if keys else [None]:
+        chosen = np.array([key is None or other == key for other in keys or [None] * len(labels[names[-1]].values)])
+        yield chosen, {} if key is None else dict(zip(names[:-1], key, strict=True))
