@@ -107,6 +107,22 @@ class Traces:
         folders = [path for path in sorted((self.folder / NETS).iterdir()) if _has_traces(path)]
         return {path.name: Traces(record=self.record, folder=path) for path in folders}
 
+    def to_neo(self, trials=None):
+        """Neo's Block of the run, with a Segment for each trial; needs the extra ``neo``.
+
+        Parameters
+        ----------
+        trials : sequence of int, optional
+            Only these.
+
+        Returns
+        -------
+        neo.Block
+        """
+        from neuroplast.export.to_neo import to_neo
+
+        return to_neo(self, trials)
+
     def __repr__(self):
         return f"<Traces of {self.folder or 'a run in memory'}>\n{self.dataset!r}"
 
