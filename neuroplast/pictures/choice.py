@@ -163,6 +163,14 @@ def positions(labels: Sequence[int], wanted: Sequence[int] | None, name: str = "
     return list(dict.fromkeys(found))
 
 
+def numbers(text: str | None) -> tuple[int, ...] | None:
+    """Trials as they are given on the command line, such as ``0,-1``."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--trials should be numbers such as 0,-1. Got {text!r}.") from None
+
+
 def title(fig, shown: Shown, *notes: str) -> None:
     """Head a figure by what it shows: protocol, seed, array, net; then notes, in smaller letters."""
     record = shown.traces.record

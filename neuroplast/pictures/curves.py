@@ -115,7 +115,7 @@ def _curves(shown):
     colours = dict(zip(labels, _colours(len(labels)), strict=True))
     with figures.style():
         for ax, (heading, curves) in zip(axes, panels, strict=True):
-            for label, x, low, middle, high in curves:
+            for label, x, low, middle, high, _ in curves:
                 ax.plot(x, middle, color=colours[label], label=label or None, linewidth=1.2)
                 ax.fill_between(x, low, high, color=colours[label], alpha=0.25, linewidth=0)
             ax.set_title(heading)
@@ -126,7 +126,7 @@ def _curves(shown):
             ax.set_ylabel(choice.quantity(shown.name, array.attrs))
         handles = [Line2D([], [], color=colour, label=label) for label, colour in colours.items() if label]
         _legend(fig, axes[0], blank, handles + _papers(shown, axes))
-    notes = _notes(array, along, nets, len(left), len(panels))
+    notes = _notes(array, along, panels, len(left))
     choice.title(fig, shown, choice.meaning(shown.name, array.attrs), *notes)
     return fig, axes
 
@@ -144,7 +144,7 @@ def _legend(fig, ax, blank, handles):
 
 
 def _panel(here, coloured, nets, along):
-    """Label, places, lower end, middle and upper end of each curve that has a number in it."""
+    """Label, places, lower end, middle, upper end and number of nets of each curve that has a number in it."""
     curves = []
     for number in range(here.sizes[coloured] if coloured else 1):
         one = here.isel({coloured: number}) if coloured else here
@@ -158,7 +158,7 @@ def _panel(here, coloured, nets, along):
 
 
 def _summary(x, samples):
-    """Middle of each bin, median and quartiles over nets and the trials in it; for a single net median and extremes."""
+    """Middle of each bin, median and quartiles over nets and the trials in it (of one net extremes); how many nets."""
     size = thinning.size_of_bins(len(x), POINTS)
     samples = samples[np.isfinite(samples).any(axis=1) | np.isinf(samples).any(axis=1)]
     levels = (0, 50, 100) if len(samples) == 1 else (25, 50, 75)
@@ -168,20 +168,22 @@ def _summary(x, samples):
         if not np.isnan(part).all():
             found.append((x[start : start + size].mean(), *np.nanpercentile(part, levels)))
     places, low, middle, high = np.array(found).T
-    return places, low, middle, high
+    return places, low, middle, high, len(samples)
 
 
-def _notes(array, along, nets, left, panels):
+def _notes(array, along, panels, left):
     size = thinning.size_of_bins(array.sizes[along], POINTS)
     over = f"{size} {along}s" if size > 1 else ""
-    if nets and array.sizes[nets] > 1:
-        over = " and ".join(part for part in (f"{array.sizes[nets]} nets", over) if part)
+    counts = {number for _, curves in panels for *_, number in curves}
+    if max(counts) > 1:
+        number = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else max(counts)
+        over = " and ".join(part for part in (f"{number} nets", over) if part)
         notes = [f"Line and band: median and quartiles over {over}."]
     elif over:
         notes = [f"Line and band: median and range of {over}."]
     else:
         notes = []
-    return notes + ([f"{panels} of {panels + left} panels."] if left else [])
+    return notes + ([f"{len(panels)} of {len(panels) + left} panels."] if left else [])
 
 
 def _papers(shown, axes):

@@ -46,8 +46,9 @@ def _axes(matrices, followed):
     if matrices == 1:
         fig, (above, values) = figures.subplots(1, 2, width=3.4, height=2.8)
         return fig, [above], values, None
-    layout = [["0", "0", "1", "1", "2", "2"], ["values"] * (3 if followed else 6) + ["change"] * 3 * followed]
-    fig, axes = figures.mosaic(layout, width=6.8, height=4.6, height_ratios=(1.1, 1))
+    # Rows of their own: what is beside a matrix need not be beside a curve.
+    layout = [[[["0", "1", "2"]]], [[["values", "change"] if followed else ["values"]]]]
+    fig, axes = figures.mosaic(layout, width=6.8, height=4.4, height_ratios=(1.1, 1))
     return fig, [axes[name] for name in "012"], axes["values"], axes.get("change")
 
 
