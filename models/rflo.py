@@ -74,6 +74,7 @@ from neuroplast.labels import Recorded
 from neuroplast.learning import WEIGHTS, backward, learn, projection
 from neuroplast.model import Model
 from neuroplast.parameters import parameter
+from neuroplast.recording import Rate, add_records
 from neuroplast.rules import DELTA, RFLO
 from neuroplast.trials import Plan, rows, task_to_state
 
@@ -175,7 +176,8 @@ SCORING = dict.fromkeys(("dot_post", "w_norm2_post", "b_norm2_post"), WEIGHTS + 
 TOTALLING = dict.fromkeys(("loss_post", *SCORING), WEIGHTS + 2)
 
 MATRICES = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", "b": "readout.b"}
-RECORDABLE = ("y", "h", "u", "weights")
+#: What the populations' rates are; those of the units lie between -1 and 1 by (1), without noise.
+RATES = {"units": Rate("h", -1, 1), "outputs": Rate("y")}
 #: What is compiled in: a net of the same model cannot have others.
 FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
 
@@ -255,9 +257,10 @@ def build(
         When weights change: after every so many trials by the sum over them, or after each step.
     seed : int
         Of the initial weights and the noise, unless the model's methods are given another one.
-    record : sequence of {"y", "h", "u", "weights"}
-        What to record besides each trial's loss and alignment and the tests' outputs: outputs, rates
-        or currents at each step of training, all weights after each trial.
+    record : sequence of str or Record
+        What to record besides each trial's loss and alignment and the tests' outputs, such as ``"units.h"`` or
+        ``"recurrent.w:every=10"``, see `neuroplast.records`: of the populations units, outputs and inputs, and of the
+        projections recurrent, readout and afferent (input to units).
     target : {"cpp", "numpy"}
         Where it runs.
     dtype : {"float64", "float32"}
@@ -272,11 +275,8 @@ def build(
     Raises
     ------
     InputError
-        If a rule reads what the network does not define, or cannot learn online; for an unknown `record`.
+        If a rule reads what the network does not define, or cannot learn online; for a `record` of what there is not.
     """
-    unknown = sorted(set(record) - set(RECORDABLE))
-    if unknown:
-        raise InputError(f"record should be of {', '.join(RECORDABLE)}. Got {', '.join(unknown)}.")
     start(target, dtype=dtype, dt=parameters.dt)
     steps, compat, fed = task.samples - 1, parameters.notebook_compat, rule.feedback == "output"
     readout_rule = readout_rule or rule.readout or DELTA
@@ -290,8 +290,8 @@ def build(
     places = {"y_post": OUTPUT, "credit_pre": CREDIT, "I_fb_pre": CURRENT, **SCORING}
     readout = projection(units, outputs, READOUT + FEEDBACK[rule.feedback], readout_rule, update, "readout", places)
     goals, plan = Tape(outputs, ["goal", "scored"], rows(task), name="goals"), Plan(task)
-    groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout, "goals": goals}
-    groups |= plan.groups
+    groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout}
+    rules = {"recurrent": rule, "readout": readout_rule, "afferent": rule}
 
     nodes["begin"].append(plan.choose)
     nodes["test_begin"].append(plan.choose_test)
@@ -314,12 +314,16 @@ def build(
         nodes[rule.phases[-1]].append(readout.summed_updaters["credit_pre"])
     learn(recurrent, rule, update, nodes, tapes=tapes)
     learn(readout, readout_rule, update, nodes)
+    drive = None
     if task.inputs:
-        groups |= _add_input(units, parameters, task, rule, update, nodes, tapes, plan)
+        network, drive = _add_input(units, parameters, task, rule, update, nodes, tapes, plan)
+        groups |= network
     if compat:
         nodes["reset"].append(plan.load_first(goals, {"goal": "goal0"}))
-    groups |= _add_score(outputs, readout, nodes, compat)
-    recorded = _add_monitors(groups, nodes, record)
+    score = _add_score(outputs, readout, nodes, compat)
+    recorded = _add_monitors(score["score"], outputs, nodes)
+    recorded += add_records(record, groups, nodes, rates=RATES, rules=rules)
+    groups |= plan.groups | score | {"goals": goals} | ({"drive": drive} if task.inputs else {})
 
     schedule = _schedule(nodes, steps, len(task.tests), plan.length)
     simulation = Simulation(schedule, name="rflo", threads=threads, namespace={})
@@ -419,7 +423,7 @@ def _add_input(units, parameters, task, rule, update, nodes, tapes, plan):
         tapes = [*tapes, past]
     begin = NOTEBOOK_START if parameters.notebook_compat else None
     learn(afferent, rule, update, nodes, tapes=tapes, start=begin)
-    return {"inputs": inputs, "afferent": afferent, "drive": drive}
+    return {"inputs": inputs, "afferent": afferent}, drive
 
 
 def _add_score(outputs, readout, nodes, from_first_sample):
@@ -432,34 +436,25 @@ def _add_score(outputs, readout, nodes, from_first_sample):
     return {"score": score, "total": total}
 
 
-def _add_monitors(groups, nodes, record):
-    """Add monitors to the nodes; returns how they appear in the results."""
-    recorded = [
+def _add_monitors(score, outputs, nodes):
+    """Add the monitors of every run to the nodes; returns how they appear in the results."""
+    recorded = (
         Recorded("loss", "trials.loss", doc="loss of the trial"),
         Recorded("alignment", "trials.alignment", doc="cosine of readout and feedback weights, after the trial"),
         Recorded("test_loss", "tests.loss", along="test", doc="loss of the test after learning"),
         Recorded(
             "output", "test_output.y", "rates", ("channel",), along="step", fold="test", doc="output in the tests"
         ),
-    ]
+    )
 
     def monitor(node, group, variables, name):
         with catch_logs():  # Brian2 warns that the schedule's integers are recorded once per neuron
-            nodes[node].append(StateMonitor(groups[group], variables, record=True, when="end", name=name))
+            nodes[node].append(StateMonitor(group, variables, record=True, when="end", name=name))
 
-    monitor("end", "score", ["loss", "alignment", "trial"], "trials")
-    monitor("test_end", "score", ["loss", "alignment"], "tests")
-    monitor("test", "outputs", ["y", "trial", "k"], "test_output")
-    for name, group, axis in (("y", "outputs", "channel"), ("h", "units", "unit"), ("u", "units", "unit")):
-        if name in record:
-            monitor("run", group, [name, "trial", "k"], f"{name}_in_time")
-            recorded.append(Recorded(name, f"{name}_in_time.{name}", "rates", (axis,)))
-    for name in ("recurrent", "afferent", "readout"):
-        if "weights" in record and name in groups:
-            monitor("end", name, ["w", "trial"], f"{name}_weights")
-            axes, shape = (f"{name}_pre", f"{name}_post"), groups[name].shape
-            recorded.append(Recorded(f"w_{name}", f"{name}_weights.w", "weights", axes, shape, along="trial"))
-    return tuple(recorded)
+    monitor("end", score, ["loss", "alignment", "trial"], "trials")
+    monitor("test_end", score, ["loss", "alignment"], "tests")
+    monitor("test", outputs, ["y", "trial", "k"], "test_output")
+    return recorded
 
 
 def _schedule(nodes, steps, tests, length):

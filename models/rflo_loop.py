@@ -53,6 +53,7 @@ from neuroplast.labels import Recorded
 from neuroplast.model import Model
 from neuroplast.models import rflo
 from neuroplast.parameters import parameter
+from neuroplast.recording import Rate, add_records
 
 OUTPUTS = """
 y : 1                                       # output: velocity of the cursor in one direction
@@ -95,6 +96,7 @@ CHOOSE = {
 WINNER = "a = int(beaten < 0.5)"
 HEBB = "w += eta*R_post*a_post*(1 + drive_counts_post*(z_post - 1))*h_pre"
 INPUT = "x = a*int(k + 1 < moving)"
+RATES = {"units": Rate("h", -1, 1), "outputs": Rate("y"), "inputs": Rate("x", 0, 1)}
 FIXED = ("N", "dt")
 
 
@@ -119,7 +121,7 @@ class Parameters(rflo.Network):
             raise InputError(f"speed should be a rate such as 5/second. Got {self.speed!r}.")
 
 
-def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1):
+def build(parameters, task, *, seed=0, record=(), target="cpp", dtype="float64", threads=1):
     """Make the network with its loop.
 
     The schedule is a loop of trials, a syllable each (``begin``, ``run``, ``transition``), and after ``start``, which
@@ -133,6 +135,9 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
         Movements as conditions, all of the same duration; `order` is the sequence.
     seed : int
         Of the initial W_s, of the random choices, unless the model's methods are given another one.
+    record : sequence of str or Record
+        What to record besides the rewards and the tests' path, see `neuroplast.records`: of the populations units,
+        outputs and inputs, and of the projections recurrent, afferent, readout and loop (W_s).
     target : {"cpp", "numpy"}
     dtype : {"float64", "float32"}
     threads : int
@@ -145,7 +150,7 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
     Raises
     ------
     InputError
-        If the movements last differently long, or there is not an input for each.
+        If the movements last differently long, or there is not an input for each; for a `record` of what there is not.
     """
     p = parameters
     if len({condition.samples for condition in task.conditions}) > 1 or task.inputs != len(task.conditions):
@@ -185,21 +190,26 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
         trials = StateMonitor(inputs, ["R", "trial"], record=[0], when="end", name="trials")
         cursor = StateMonitor(outputs, ["s", "y", "trial", "k"], record=True, when="end", name="cursor")
         choices = StateMonitor(inputs, ["x", "trial", "k"], record=True, when="end", name="choices")
+    nodes = {
+        "run": step, "end": [drive, learning, compete, expect, winner, pay, hebb, trials],
+        "test": [*step, cursor, choices], "test_end": [drive, testing, compete, winner],
+    }  # fmt: skip
+    groups = {group.name: group for group in (units, outputs, inputs, recurrent, afferent, readout, loop)}
+    asked = add_records(record, groups, nodes, rates=RATES)
     steps, begin = task.samples - 1, [units.run_regularly(rflo.BEGIN)]
     schedule = Schedule([
         Loop("trial", 1, [
             Event("begin", begin),
-            Phase("run", step, steps),
-            Event("transition", [drive, learning, compete, expect, winner, pay, hebb, trials]),
+            Phase("run", nodes["run"], steps),
+            Event("transition", nodes["end"]),
         ]),
         Event("start", again),
         Loop("tests", len(task.tests), [
             Event("test_begin", begin),
-            Phase("test", [*step, cursor, choices], steps),
-            Event("test_transition", [drive, testing, compete, winner]),
+            Phase("test", nodes["test"], steps),
+            Event("test_transition", nodes["test_end"]),
         ], counter="trial"),
     ])  # fmt: skip
-    groups = {group.name: group for group in (units, outputs, inputs, recurrent, afferent, readout, loop, competition)}
     simulation = Simulation(schedule, name="rflo_loop", threads=threads, namespace={})
     recorded = (
         Recorded("reward", "trials.R", doc="whether the next input was the right one"),
@@ -207,7 +217,8 @@ def build(parameters, task, *, seed=0, target="cpp", dtype="float64", threads=1)
         Recorded("velocity", "cursor.y", "rates", ("axis",), along="step", fold="syllable", doc="output"),
         Recorded("input", "choices.x", "rates", ("channel",), along="step", fold="syllable", doc="input"),
     )
-    return Model(simulation, groups, recorded, parameters, task, FIXED, initial_values, seed)
+    groups["competition"] = competition
+    return Model(simulation, groups, recorded + asked, parameters, task, FIXED, initial_values, seed)
 
 
 def initial_values(parameters, task, seed):

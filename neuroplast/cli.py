@@ -101,6 +101,10 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A parameter, with its unit: tau=20*ms."),
     ] = None,
+    record: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GROUP.VARIABLE", help="What to record besides: units.h:every=10, units.spikes:trials=-1."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The protocol's small size.")] = False,
@@ -119,6 +123,7 @@ def run(
     run_protocol(
         protocol,
         settings=settings or (),
+        record=record or (),
         seed=seed,
         out=out,
         quick=quick,

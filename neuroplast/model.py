@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded, label
 from neuroplast.nets import Job
+from neuroplast.recording import expected
 from neuroplast.traces import Traces
 from neuroplast.trials import rows
 
@@ -107,9 +108,16 @@ class Model:
         """
         seed = self.seed if seed is None else seed
         begin = self.initial(seed, parameters=parameters, task=task) | dict(state or {})
-        out = self.simulation.run(begin, seed=seed, counts=self.counts(trials, task=task))
-        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items() if len(values)}
-        return Traces(label(arrays, self.recorded), {"model": self.simulation.name, "seed": seed})
+        counts = self.counts(trials, task=task)
+        recorded, nothing, _ = self._expected(seed, counts, task)
+        if nothing and trials:
+            raise InputError(
+                f"{', '.join(nothing)}: nothing is there to record in {trials} trials and {counts['tests']} tests. "
+                "Trials count from 0, and -1 is the last; every= is a number of steps, or of trials at their ends."
+            )
+        out = self.simulation.run(begin, seed=seed, counts=counts)
+        arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}
+        return Traces(label(arrays, recorded), {"model": self.simulation.name, "seed": seed})
 
     def job(
         self, name: str, coords, trials: int, seed: int | None = None, *, parameters=None, task=None, state=None
@@ -128,7 +136,22 @@ class Model:
         seed = self.seed if seed is None else seed
         state = self.initial(seed, parameters=parameters, task=task) | dict(state or {})
         counts = self.counts(trials, task=task)
-        return Job(name, self.simulation, coords, seed, state, counts, self.recorded)
+        recorded, _, size = self._expected(seed, counts, task)
+        return Job(name, self.simulation, coords, seed, state, counts, recorded, size)
+
+    def _expected(self, seed, counts, task):
+        """What a net will record: how it appears in the results, names of which there will be nothing, bytes."""
+        task = task or self.task
+        steps = np.array([condition.samples - 1 for condition in task.conditions])
+        order = task.order[np.arange(counts["trial"]) % len(task.order)]
+        found = expected(self.simulation, counts, {"trial": steps[order], "tests": steps[task.tests]})
+        nothing = [item.name for item in self.recorded if found.get(item.monitor, (1, 0))[0] == 0]
+        recorded = tuple(
+            replace(item, attrs={**item.attrs, "seed": seed}) if item.kind == "spikes" else item
+            for item in self.recorded
+            if item.name not in nothing
+        )
+        return recorded, nothing, sum(size for _, size in found.values())
 
     def _accepted(self, parameters, task):
         parameters, task = parameters or self.parameters, task or self.task

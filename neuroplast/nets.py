@@ -33,6 +33,8 @@ class Job:
         Its place among the nets, such as ``{"rule": "rflo", "net": 3}``; become dimensions of the results.
     seed, state, counts, recorded
         As in `neuroplast.training.train`.
+    size : int
+        Bytes that its recorders will write, as far as that is known.
     """
 
     label: str
@@ -42,6 +44,7 @@ class Job:
     state: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     counts: Mapping[str, int] | None = None
     recorded: Sequence[Recorded] = ()
+    size: int = 0
 
 
 def train_many(

@@ -24,6 +24,7 @@ from typing import Any
 
 import xarray as xr
 
+from neuroplast.asked import check_asked, check_space, say_unrecorded
 from neuroplast.catalogue import ProtocolInfo, find, load
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.nets import Job, train_many
@@ -98,6 +99,9 @@ class Run:
     quick : bool
         Whether it is the small size.
     progress : Progress
+    record : tuple of Record
+        What ``--record`` asks for, to be passed on: ``build(record=run.record)``. A model that lacks what a record
+        names leaves it to the others that were built before the run trains its first net.
     """
 
     folder: RunFolder
@@ -106,7 +110,9 @@ class Run:
     threads: int
     quick: bool
     progress: Progress
+    record: tuple = ()
     _noted: dict = dataclasses.field(default_factory=dict, repr=False)
+    _kept: set = dataclasses.field(default_factory=set, repr=False)
 
     def train(self, sim, name: str = "", **options) -> Trained:
         """Train one net, in the run's own folder or in ``nets/NAME`` (needed for a second one).
@@ -114,6 +120,8 @@ class Run:
         Options are those of `neuroplast.training.train`.
         """
         self._note_equations([sim])
+        check_asked(self.record)
+        self._kept.update(item.name for item in options.get("recorded", ()))
         folder = self.folder.path / NETS / name if name else self.folder.path
         options = {"label": name or self.progress.title, "progress": self.progress} | options
         return train(sim, folder, resume=self.folder.resumed, **options)
@@ -131,6 +139,10 @@ class Run:
         """
         jobs = list(jobs)
         self._note_equations([job.sim for job in jobs])
+        check_asked(self.record)
+        self._kept.update(item.name for job in jobs for item in job.recorded)
+        if not self.folder.resumed:
+            check_space(self.record, [job.size for job in jobs], self.folder.path, self.progress.say)
         # The numpy target runs in this process and on Brian2's arrays: one at a time.
         parallel = 1 if self.target == "numpy" else max(1, min(self.threads, len(jobs)))
         options = {"parallel": parallel, "resume": self.folder.resumed, "progress": self.progress}
@@ -180,6 +192,7 @@ def run_protocol(
     protocol: str | ProtocolInfo,
     *,
     settings: Iterable[str] | Mapping[str, Any] = (),
+    record: Iterable = (),
     seed: int = 0,
     out: str | Path | None = None,
     quick: bool = False,
@@ -197,6 +210,8 @@ def run_protocol(
         Name or path of a file.
     settings : iterable of str, or dict
         Parameters that differ: ``["tau=20*ms"]`` or ``{"tau": 20*ms}``.
+    record : iterable of str or Record
+        What to record besides, such as ``"units.h:trials=-1"`` (see `neuroplast.records`); kept with each net.
     seed : int
     out : path, optional
         Folder of the run; by default ``runs/NAME-SEED``.
@@ -223,7 +238,10 @@ def run_protocol(
     DivergedError
         If the simulation diverges; the run's status says so, and what came before is kept.
     """
+    from neuroplast.recording import as_records  # the engine takes a second
+
     info = find(protocol) if isinstance(protocol, str) else protocol
+    record = tuple(dataclasses.replace(item, aside=True) for item in as_records(record))
     module = load(info)
     settings = settings if isinstance(settings, Mapping) else list(settings)
     parameters = _parameters(info, module, settings, quick)
@@ -234,6 +252,7 @@ def run_protocol(
         "protocol": info.name,
         "seed": _whole("seed", seed, 0),
         "target": target,
+        "record": [str(item) for item in record],
         "parameters": describe(parameters),
     }
     path = Path(out) if out is not None else Path("runs") / f"{info.name}-{seed}"
@@ -242,8 +261,8 @@ def run_protocol(
             progress.say(f"{path}: this run is done; nothing is left to do.")
         else:
             folder.update(**_origin(info, target, threads, quick))
-            run = Run(folder, identity["seed"], target, threads, quick, progress)
-            again = _command(info, settings, seed, out, quick, target)
+            run = Run(folder, identity["seed"], target, threads, quick, progress, record)
+            again = _command(info, settings, identity["record"], seed, out, quick, target)
             _carry_out(module, parameters, run, again)
         if console is not None:
             print_claims(folder.record, console)
@@ -284,6 +303,7 @@ def _carry_out(module, parameters, run, again):
         write_dataset(dataset, folder.path / RESULTS)
         claims = [claim.measure(dataset) for claim in module.EXPECTED]
         _draw(module, dataset, folder.path)
+        say_unrecorded(run.record, run._kept, run.progress.say)
         folder.end("done", claims=claims)
     except KeyboardInterrupt:
         folder.end("interrupted")
@@ -353,13 +373,15 @@ def _provenance(module, record):
     }
 
 
-def _command(info, settings, seed, out, quick, target):
+def _command(info, settings, record, seed, out, quick, target):
     """Command that goes on with this run."""
     if isinstance(settings, Mapping):
         return "the same call with resume=True"
     words = ["neuroplast", "run", info.name if info.module else str(info.path)]
     for setting in settings:
         words += ["--set", setting]
+    for asked in record:
+        words += ["--record", asked]
     words += ["--seed", str(seed)] if seed else []
     words += ["--out", str(out)] if out is not None else []
     words += ["--quick"] if quick else []

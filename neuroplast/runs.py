@@ -29,7 +29,7 @@ from neuroplast.traces import RECORD
 STATUSES = ("running", "done", "diverged", "interrupted", "failed")
 PACKAGES = ("neuroplast", "brian2", "numpy", "scipy", "xarray", "h5netcdf")
 #: What a resumed run must share with the run that it continues.
-IDENTITY = ("protocol", "seed", "target", "parameters")
+IDENTITY = ("protocol", "seed", "target", "record", "parameters")
 
 
 class RunFolder:
@@ -192,9 +192,9 @@ def compiler_version(path: str | None) -> str | None:
 def differences(before: dict, now: dict) -> list[str]:
     """What differs between the identities of two runs, a line each."""
     lines = [
-        f"{key}: {before.get(key)} then, {now.get(key)} now"
+        f"{key}: {_said(before.get(key))} then, {_said(now.get(key))} now"
         for key in IDENTITY
-        if key != "parameters" and before.get(key) != now.get(key)
+        if key != "parameters" and (before.get(key) or None) != (now.get(key) or None)
     ]
     old, new = before.get("parameters", {}), now.get("parameters", {})
     for name in dict.fromkeys([*old, *new]):
@@ -202,6 +202,10 @@ def differences(before: dict, now: dict) -> list[str]:
         if (then.get("si"), then.get("unit")) != (present.get("si"), present.get("unit")):
             lines.append(f"{name}: {then.get('value', 'absent')} then, {present.get('value', 'absent')} now")
     return lines
+
+
+def _said(value):
+    return ", ".join(value) or "nothing" if isinstance(value, list) else "nothing" if value is None else value
 
 
 def _check_same(path, before, now):

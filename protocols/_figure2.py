@@ -103,13 +103,16 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
     tasks = {case.period: periodic(round(case.period * float(p.tau / p.dt))) for case in cases}
     longest = max(tasks.values(), key=lambda task: task.samples)
     models, jobs = {}, []
+    record = () if part else run.record  # a search's nets are not among the results
     for case in cases:
         options = {"N": p.N, "tau": p.tau, "dt": p.dt} | rflo.learning_rates(case.eta)
         constants = rflo.Parameters(**options | dict(case.constants))
         key = (case.rule.name, constants.N)
         if key not in models:
             update = p.update if case.rule.online else "trial"
-            models[key] = rflo.build(constants, longest, case.rule, update=update, target=run.target)
+            models[key] = rflo.build(
+                constants, longest, case.rule, update=update, record=record, target=run.target
+            )
         for net in range(p.nets) if nets is None else nets:
             coords = {**case.coords, "net": net}
             name = "_".join(f"{key}={value}" for key, value in coords.items())

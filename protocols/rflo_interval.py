@@ -87,7 +87,8 @@ def experiment(parameters, run):
     for rule in dict.fromkeys(p.rules):
         rates = rflo.learning_rates(getattr(p, f"eta_{rule}"))
         constants = rflo.Parameters(N=p.N, tau=p.tau, dt=p.dt, every=p.every, **rates)
-        models[rule] = rflo.build(constants, covering(list(orders.values())), RULES[rule], target=run.target)
+        largest = covering(list(orders.values()))
+        models[rule] = rflo.build(constants, largest, RULES[rule], record=run.record, target=run.target)
     for case, nets in cases.items():
         for net in range(nets):
             seed, coords = 1000 * run.seed + net, dict(zip(("rule", "longest", "variant"), case, strict=True))

@@ -95,7 +95,8 @@ def make_whole(p):
 
 def experiment(parameters, run):
     """Learn the movements under each choice, and the whole sequence by each rule; then close the loops."""
-    p, jobs, options = parameters, [], {"target": run.target, "dtype": parameters.dtype}
+    p, jobs = parameters, []
+    options = {"record": run.record, "target": run.target, "dtype": p.dtype}
     nets = {name: p.nets if name == p.variant else p.varied_nets for name in VARIANTS}
     for name, rule in RULES.items():  # the longest first
         whole = rflo.build(_constants(p, getattr(p, f"eta_{name}")), make_whole(p), rule, **options)
@@ -108,10 +109,11 @@ def experiment(parameters, run):
         coords, seed = {"carried": int(carry), "held": int(held), "net": net}, 1000 * run.seed + net
         given = {"parameters": replace(_constants(p, p.eta), carry=carry), "task": _wandering(p, held, seed)}
         jobs.append(move.job(f"move-{int(carry)}{int(held)}-{net}", coords, p.trials, seed, **given))
+    loop = rflo_loop.build(_loop(p, True, True), make_movements(p, True), **options)
     run.note(rules=list(RULES), update="trial")
     trained = run.train_many(jobs)
     moved = {tuple(net.coords.values()): net for net in trained if "carried" in net.coords}
-    loop, jobs = rflo_loop.build(_loop(p, True, True), make_movements(p, True), **options), []
+    jobs = []
     for number, (name, (learning, looping, held)) in enumerate(VARIANTS.items()):
         for net in range(nets[name]):
             before, seed = moved[int(learning), int(held), net].state, 1000 * run.seed + net

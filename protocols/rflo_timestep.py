@@ -47,7 +47,7 @@ def experiment(parameters, run):
     longest, jobs = tasks[max(p.steps)], []
     for steps, task in tasks.items():
         constants = rflo.Parameters(N=p.N, tau=p.tau, dt=p.tau / steps, **rflo.learning_rates(p.eta))
-        model = rflo.build(constants, longest, RFLO, update=p.update, target=run.target)
+        model = rflo.build(constants, longest, RFLO, update=p.update, record=run.record, target=run.target)
         for net in range(p.nets):
             coords = {"steps_per_tau": steps, "net": net}
             jobs.append(model.job(f"{steps}-per-tau-{net}", coords, p.trials, 1000 * run.seed + net, task=task))

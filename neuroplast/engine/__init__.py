@@ -4,13 +4,16 @@ from neuroplast.engine.dataset import Dataset
 from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.population import Population
+from neuroplast.engine.ranges import check_range
 from neuroplast.engine.readout import count_correct, cross_entropy, softmax
+from neuroplast.engine.recording import Recorder, SpikeRecorder
 from neuroplast.engine.schedule import Event, Loop, Phase, Schedule
 from neuroplast.engine.simulation import Result, Simulation
 from neuroplast.engine.tape import Tape
 from neuroplast.engine.targets import have_compiler, start
 
 __all__ = [
-    "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population", "Result", "Schedule",
-    "Simulation", "Tape", "count_correct", "cross_entropy", "have_compiler", "softmax", "start",
+    "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population", "Recorder", "Result",
+    "Schedule", "Simulation", "SpikeRecorder", "Tape", "check_range", "count_correct", "cross_entropy", "have_compiler",
+    "softmax", "start",
 ]  # fmt: skip

@@ -44,7 +44,7 @@ def sources(device, buffers):
         for kind, args in device.main_queue
         if kind.endswith("_code_object")
     }
-    hot = ['#include "standard.h"', '#include "objects.h"', '#include "neuroplast.h"', '#include "state.h"', buffers]
+    hot = ['#include "standard.h"', '#include "objects.h"', '#include "neuroplast.h"', '#include "record.h"', buffers]
     hot += [f'#include "{name}"' for name in ("network.h", "run.h", "synapses_classes.h", "brianlib/common_math.h",
                                              "brianlib/stdint_compat.h")]  # fmt: skip
     for codeobj in objects:

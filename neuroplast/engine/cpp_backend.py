@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from brian2.core.variables import DynamicArrayVariable
 
 from neuroplast.engine import cpp_schedule
 from neuroplast.engine.build import build
@@ -16,6 +15,7 @@ from neuroplast.engine.fusing import fused_runner, plan
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Phase
 from neuroplast.engine.scratch import scratch_folder
+from neuroplast.engine.streams import cannot_write, recordings
 from neuroplast.errors import DivergedError, InputError
 
 #: Steps from one look for numbers that are not finite to the next.
@@ -35,7 +35,7 @@ class CppBackend:
         Whether it was there already.
     """
 
-    def __init__(self, simulation, operations, monitors, constants):
+    def __init__(self, simulation, operations, monitors, selecting, constants):
         self.simulation, self.monitors = simulation, monitors
         self._fused = 0  # sweeps made by fusing, for their names
         device = simulation.device
@@ -44,7 +44,7 @@ class CppBackend:
             fuse = self._fuse if simulation.fuse and isinstance(leaf, Phase) else None
             calls[leaf.name] = plan(operations[leaf.name], fuse)
         program = cpp_schedule.Program(
-            device, simulation.schedule, calls, monitors, set(simulation.variables), simulation.watched
+            device, simulation.schedule, calls, monitors, selecting, set(simulation.variables), simulation.watched
         )
         flat = [op for ops in operations.values() for op in ops]
         blas = any(op.blas if isinstance(op, NativeOperation) else op.template in _BLAS_TEMPLATES for op in flat)
@@ -65,21 +65,27 @@ class CppBackend:
         runner.before_run(self.simulation.namespace)
         return runner
 
-    def run(self, state, start, stop, seed, counts, data):
-        """See `Simulation.run`."""
-        return self._run(state, start, stop, seed, counts, data)
+    def run(self, state, start, stop, seed, counts, data, selected):
+        """See `Simulation.run`; `selected` has each recorder's selection."""
+        try:
+            return self._run(state, start, stop, seed, counts, data, selected)
+        except OSError as error:
+            raise cannot_write(error.filename or self.project, error) from error
 
-    def _run(self, state, start, stop, seed, counts, data, closely=None):
+    def _run(self, state, start, stop, seed, counts, data, selected, closely=None):
         with tempfile.TemporaryDirectory(dir=self.project, prefix="run-") as folder:
             folder = Path(folder)
             for part in ("state", "out"):
                 (folder / part).mkdir()
             for name, values in state.items():
-                values.tofile(folder / "state" / name)
+                (folder / "state" / name).write_bytes(values.data)
+            lines = [selection.line(*place) for place, selection in selected.items()]
+            (folder / "record").write_text("\n".join(lines) + "\n")
             command = [
                 str(self.binary), "--from", str(start), "--until", str(stop), "--seed", str(seed),
                 "--threads", str(self.simulation.threads), "--constants", str(self.constants),
                 "--state", str(folder / "state"), "--out", str(folder / "out"), "--watch", str(WATCH),
+                "--record", str(folder / "record"),
             ]  # fmt: skip
             if closely is not None:
                 command += ["--watch-after", str(closely)]
@@ -95,7 +101,7 @@ class CppBackend:
                 command, cwd=self.project, env=environment, capture_output=True, text=True, process_group=0
             )
             if done.returncode == 3:
-                self._diverged(folder / "out", state, start, stop, seed, counts, data, closely)
+                self._diverged(folder / "out", state, start, stop, seed, counts, data, selected, closely)
             if done.returncode:
                 message = done.stderr.strip() or f"ended with status {done.returncode}"
                 raise InputError(f"Simulation '{self.simulation.name}': the compiled program failed: {message}")
@@ -108,16 +114,7 @@ class CppBackend:
         self.simulation.device.final_values.update(
             {variable: state[name] for name, variable in self.simulation.variables.items()}
         )
-        return Result(state, {m.name: self._recorded(folder, m) for m in self.monitors}, position)
-
-    @staticmethod
-    def _recorded(folder, monitor):
-        found = {}
-        for name, variable in monitor.variables.items():
-            if isinstance(variable, DynamicArrayVariable) and (folder / f"{monitor.name}.{name}").exists():
-                values = np.fromfile(folder / f"{monitor.name}.{name}", dtype=variable.dtype)
-                found[name] = values if variable.ndim == 1 else values.reshape(-1, max(monitor.n_indices, 1))
-        return found
+        return Result(state, recordings(folder, self.monitors), position)
 
     def _files(self, dataset):
         """Files of a data set, written when it is first used."""
@@ -129,12 +126,12 @@ class CppBackend:
         self._written.append((dataset, dataset.write(folder)))
         return self._written[-1][1]
 
-    def _diverged(self, folder, state, start, stop, seed, counts, data, closely):
+    def _diverged(self, folder, state, start, stop, seed, counts, data, selected, closely):
         """Raise the error; a second run, which looks at every step since the last look, finds the very step."""
         name, *numbers = (folder / "diverged").read_text().split()
         index, position, epoch, trial, k, tick = map(int, numbers)
         if closely is None:
-            self._run(state, start, stop, seed, counts, data, closely=last_look(tick))
+            self._run(state, start, stop, seed, counts, data, selected, closely=last_look(tick))
         partial = self._result(folder, position)
         where = {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}
         raise diverged(self.simulation.schedule.leaf(position - 1, counts), name, index, where, partial)

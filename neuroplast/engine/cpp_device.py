@@ -19,6 +19,7 @@ from neuroplast.engine.build import cache_dir
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.cpp_codegen import DenseCodeObject, operation_name
 from neuroplast.engine.initial import InitialValues, no_random_values
+from neuroplast.engine.monitors import template_of
 from neuroplast.errors import InputError
 
 
@@ -71,6 +72,7 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
                     variables[key] = variable
         if template_name == "stateupdate" and not isinstance(owner, Synapses):
             template_name = "neuron_update"
+        template_name, kwds["template_kwds"] = template_of(owner, template_name, kwds.get("template_kwds"))
         return super().code_object(owner, name, abstract_code, variables, template_name, *args, **kwds)
 
     # -- values ----------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ class Program:
     schedule: object
     calls: dict  # name of a leaf -> list of Call
     monitors: list
+    selections: list  # (recorder, node, loop over trials around it), see `selection.selections`
     saved: set  # names of the arrays that are state
     watched: set  # names of the arrays that must stay finite
 
@@ -42,6 +43,7 @@ def generate(program):
         *(_take(program.device, *buffer) for buffer in _buffers(program)),
         _arrays(program),
         _counts(program),
+        _selections(program),
         _WATCH,
         _ARGUMENTS,
         _run(program),
@@ -120,6 +122,18 @@ def _counts(program):
     return "\n".join(lines)
 
 
+def _selections(program):
+    """The recorders' selections; what is selected comes with the command line."""
+    found = [(recorder.name, node.name) for recorder, node, _ in program.selections]
+    lines = [f'static Selection {_selection(*pair)}("{pair[0]}", "{pair[1]}");' for pair in found]
+    table = ", ".join(f"&{_selection(*pair)}" for pair in found)
+    return "\n".join([*lines, f"static const std::vector<Selection*> selections = {{{table}}};"])
+
+
+def _selection(recorder, node):
+    return f"selection_{recorder}_in_{node}"
+
+
 _LOOK = "if (((NP_tick & watch_mask) == 0 || NP_tick > watch_after) && !watch()) return;"
 
 _WATCH = """
@@ -158,6 +172,7 @@ NP_ONCE void arguments(std::vector<std::string>& args)
         else if (key == "--state") state_dir = value;
         else if (key == "--out") out_dir = value;
         else if (key == "--data") data_argument(value);
+        else if (key == "--record") read_selections(value, selections);
         else if (key == "--watch") watch_mask = std::stoll(value) - 1;
         else if (key == "--watch-after") watch_after = std::stoll(value);
         else if (key == "--count")
@@ -211,7 +226,7 @@ def _body(program, body, lines, depth):
             lines += [f"{pad}    {line}" for line in _steps(program.device, node, calls)]
         else:
             lines.append(f"{pad}    downward = false;  // not that of the phase before, where a run may be cut")
-            lines += [f"{pad}    {_run_call(call.operation)}" for call in calls]
+            lines += [f"{pad}    {_run_call(call.operation, node)}" for call in calls]
             lines.append(f"{pad}    rng_tick = NP_tick += 1;")
             lines.append(f"{pad}    {_LOOK}")
         lines.append(f"{pad}}}")
@@ -233,50 +248,34 @@ def _steps(device, node, calls):
         lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
     lines.append(f"    NP_k = {step}; downward = _step & 1;")
     for call in calls:
-        run = _run_call(call.operation)
+        run = _run_call(call.operation, node)
         if call.kind == "run":
             lines.append(f"    {run}")
         elif call.kind == "take":
             taken = [f"_take_{name}();" for name, updater, _ in call.fused.buffers if updater is call.operation]
             lines.append(f"    if (_first) {run} else {{ {' '.join(taken)} }}")
         elif call.kind == "fused":
-            lines.append(f"    if (_last) {run} else {{ {_run_call(call.fused)} }}")
+            lines.append(f"    if (_last) {run} else {{ {_run_call(call.fused, node)} }}")
     if node.clock == "advance":
         lines.append("    NP_timestep += 1; NP_t = NP_timestep*NP_dt;")
     lines += ["    rng_tick = NP_tick += 1;", f"    {_LOOK}", "}"]
     return lines
 
 
-def _run_call(operation):
+def _run_call(operation, node):
     if isinstance(operation, NativeOperation):
         return f"_run_{operation.name}();"
     if operation.codeobj is None:
         return ""
-    return f"_op_{operation.codeobj.name}::_run_{operation.codeobj.name}();"
+    call = f"_op_{operation.codeobj.name}::_run_{operation.codeobj.name}();"
+    if not hasattr(operation, "_selection"):
+        return call
+    due = "in_phase(NP_k, NP_trial)" if isinstance(node, Phase) else "in_event(NP_trial)"
+    return f"if ({_selection(operation.name, node.name)}.{due}) {call}"
 
 
 def _finish(program):
     lines = ["void finish()", "{", "    for (const Array& array : arrays())",
              "        if (array.saved) save(array.name, array.data, array.bytes);"]  # fmt: skip
-    for monitor in program.monitors:
-        for name, variable in monitor.variables.items():
-            if not isinstance(variable, DynamicArrayVariable) or variable.owner.name != monitor.name:
-                continue
-            array = program.device.get_array_name(variable, access_data=False)
-            target = f"{monitor.name}.{name}"
-            ctype = c_data_type(variable.dtype)
-            if variable.ndim == 1:
-                lines.append(
-                    f'    save("{target}", brian::{array}.empty() ? 0 : &brian::{array}[0], '
-                    f"brian::{array}.size()*sizeof({ctype}));"
-                )
-            else:
-                lines += [
-                    "    {",
-                    f"        std::vector<{ctype}> rows;",
-                    f"        for (int n = 0; n < brian::{array}.n; n++)",
-                    f"            for (int m = 0; m < brian::{array}.m; m++) rows.push_back(brian::{array}(n, m));",
-                    f'        save("{target}", rows.data(), rows.size()*sizeof({ctype}));',
-                    "    }",
-                ]
+    lines.append("    flush_streams();")
     return "\n".join([*lines, "    std::fflush(0);", "    std::_Exit(exit_status);", "}"])

@@ -78,6 +78,7 @@ class DenseSynapses(Synapses):
             )
         self.shape = (len(source) // self.batch, len(target) // self.batch)
         self.mask = None
+        self.text = str(model or "")  # with its comments, which say what each variable is
         orders = order if isinstance(order, dict) else {"update": order}
         orders = {key: integer(f"DenseSynapses '{name}'", f"order of {key}", place) for key, place in orders.items()}
         try:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 from brian2.core.base import BrianObjectException
-from brian2.core.variables import DynamicArrayVariable
 
 from neuroplast.engine.cpp_backend import WATCH, diverged, last_look
 from neuroplast.engine.messages import explained
 from neuroplast.engine.numpy_device import running
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Loop, Phase
+from neuroplast.engine.scratch import scratch_folder
+from neuroplast.engine.streams import Streams, recordings
 from neuroplast.errors import DivergedError, InputError
 
 _lock = threading.Lock()  # one numpy simulation at a time: they share the random functions
@@ -25,29 +28,36 @@ class _Stop(Exception):
 class NumpyBackend:
     """The numpy target of one simulation: walks the same tree as the compiled loops."""
 
-    def __init__(self, simulation, operations, monitors, constants):
+    def __init__(self, simulation, operations, monitors, selecting, constants):
         self.simulation, self.monitors = simulation, monitors
         self.operations = operations
         device = simulation.device
+        self.folder = scratch_folder()
         self.counters = {n: device.counters.variables[n].get_value() for n in device.counters.variables if n != "N"}
         self.clock = {n: device.defaultclock.variables[n].get_value() for n in ("t", "timestep", "dt")}
 
-    def run(self, state, start, stop, seed, counts, data):
-        """See `Simulation.run`."""
+    def run(self, state, start, stop, seed, counts, data, selected):
+        """See `Simulation.run`; `selected` has each recorder's selection."""
         with _lock, np.errstate(all="ignore"):
             running.device, running.seed = self.simulation.device, seed
             running.dtype, running.data = self.simulation.device.dtype, data
-            self.start, self.stop, self.counts = start, stop, counts
+            self.start, self.stop, self.counts, self.selected = start, stop, counts, selected
             try:
                 return self._run(state)
             except DivergedError as err:
                 return self._run(state, closely=last_look(err.where["tick"]))  # once more, to find the very step
 
     def _run(self, state, closely=None):
+        with tempfile.TemporaryDirectory(dir=self.folder.name, prefix="run-") as folder:
+            running.streams = Streams(Path(folder), self.monitors)
+            try:
+                return self._walk(state, closely)
+            finally:
+                running.streams.close()
+
+    def _walk(self, state, closely):
         for name, values in state.items():
             self.simulation.variables[name].set_value(values)
-        for monitor in self.monitors:
-            monitor.resize(0)
         self.position, self.closely = 0, np.inf if closely is None else closely
         try:
             self._body(self.simulation.schedule.body)
@@ -60,12 +70,8 @@ class NumpyBackend:
         from neuroplast.engine.simulation import Result
 
         state = {n: np.array(v.get_value()) for n, v in self.simulation.variables.items()}
-        recorded = {
-            m.name: {n: np.array(v.get_value()) for n, v in m.variables.items()
-                     if isinstance(v, DynamicArrayVariable) and v.owner.name == m.name}
-            for m in self.monitors
-        }  # fmt: skip
-        return Result(state, recorded, position)
+        running.streams.close()
+        return Result(state, recordings(running.streams.folder, self.monitors), position)
 
     def _body(self, body):
         for node in body:
@@ -83,7 +89,7 @@ class NumpyBackend:
             if isinstance(node, Phase):
                 self._phase(node)
             else:
-                self._once(self.operations[node.name])
+                self._once(node)
 
     def _phase(self, node):
         steps = self.counts[node.name]
@@ -96,10 +102,20 @@ class NumpyBackend:
         self.counters["n_steps"][0] = steps
         for step in range(steps)[:: node.direction]:
             self.counters["k"][0] = step
-            self._once(self.operations[node.name], advance=node.clock == "advance")
+            self._once(node, advance=node.clock == "advance")
 
-    def _once(self, operations, advance=False):
-        for op in operations:
+    def _due(self, operation, node):
+        """Whether a recorder records now; all other operations run always."""
+        selection = self.selected.get((operation.name, node.name))
+        if selection is None:
+            return True
+        k, trial = (int(self.counters[n][0]) for n in ("k", "trial"))
+        return selection.in_phase(k, trial) if isinstance(node, Phase) else selection.in_event(trial)
+
+    def _once(self, node, advance=False):
+        for op in self.operations[node.name]:
+            if not self._due(op, node):
+                continue
             if isinstance(op, NativeOperation):
                 op.numpy(lambda variable: variable.get_value())
             else:

@@ -16,6 +16,7 @@ from neuroplast.engine import philox
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.cpp_codegen import operation_name, stream_key
 from neuroplast.engine.initial import InitialValues, no_random_values
+from neuroplast.engine.monitors import template_of
 
 _ARRAY = SimpleNamespace(scalar=False)  # what a name that a block defines itself counts as
 _SIDES = {"_presynaptic_idx": "pre", "_postsynaptic_idx": "post"}
@@ -142,6 +143,7 @@ class NumpyDevice(InitialValues, RuntimeDevice):
         """Our code object in the place of the class for which Brian2 has prepared the functions."""
         if template_name.startswith("group_variable_set"):
             no_random_values(owner, variables)
+        template_name, kwds["template_kwds"] = template_of(owner, template_name, kwds.get("template_kwds"))
         return super().code_object(
             owner, name, abstract_code, variables, template_name, *args, codeobj_class=DenseNumpyCodeObject, **kwds
         )
@@ -159,12 +161,13 @@ class NumpyDevice(InitialValues, RuntimeDevice):
 
 
 class _Running:
-    """The simulation that runs now: where operations find its seed, tick, precision and data sets."""
+    """The simulation that runs now: where operations find its seed, tick, precision, data sets and recordings."""
 
     seed = 0
     device = None
     dtype = np.float64
     data = {}
+    streams = None
 
     def numbers(self, kind, index, stream):
         """Random numbers of the shape of `index` (what numpy code calls ``_vectorisation_idx``)."""

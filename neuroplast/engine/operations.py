@@ -11,12 +11,11 @@ from brian2.groups.subgroup import Subgroup
 from brian2.input.poissoninput import PoissonInput
 from brian2.input.spikegeneratorgroup import SpikeGeneratorGroup
 from brian2.monitors.ratemonitor import PopulationRateMonitor
-from brian2.monitors.spikemonitor import EventMonitor
-from brian2.monitors.statemonitor import StateMonitor
 from brian2.synapses.synapses import SynapticPathway
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neuroplast.engine.access import Access, written_names
+from neuroplast.engine.monitors import is_monitor, own_arrays
 from neuroplast.errors import InputError
 
 #: Brian2's slots, in the order of a step.
@@ -26,8 +25,8 @@ SLOTS = [
     for prefix in ("before_", "", "after_")
 ]
 
-#: What needs spikes handed over between steps, which a schedule does not do, and what has no operations.
-_NOT_RUN = (EventMonitor, PoissonInput, PopulationRateMonitor, SpikeGeneratorGroup, Subgroup, SynapticPathway)
+#: What hands spikes to synapses or counts them, which a schedule does not do, and what has no operations.
+_NOT_RUN = (PoissonInput, PopulationRateMonitor, SpikeGeneratorGroup, Subgroup, SynapticPathway)
 
 
 class NativeOperation:
@@ -159,8 +158,8 @@ def operations_of(objects, named):
         group = isinstance(obj, Group) and hasattr(obj, "contained_objects")
         if isinstance(obj, _NOT_RUN) or not (runs or group):
             raise InputError(
-                "A schedule runs populations, DenseSynapses, StateMonitors, what run_regularly returns, and native "
-                f"operations. Got {getattr(obj, 'name', obj)!r}, a {type(obj).__name__}."
+                "A schedule runs populations, DenseSynapses, StateMonitors, SpikeMonitors, what run_regularly returns, and "
+                f"native operations. Got {getattr(obj, 'name', obj)!r}, a {type(obj).__name__}."
             )
         if runs and all(obj is not other for other in found):
             found.append(obj)
@@ -180,10 +179,8 @@ def access_of(operation):
         return Access()
     reads = {v for v in operation.codeobj.variables.values() if isinstance(v, ArrayVariable)}
     group = operation.group
-    if isinstance(operation, StateMonitor):
-        own = {
-            v for v in operation.variables.values() if isinstance(v, ArrayVariable) and v.owner.name == operation.name
-        }
+    if is_monitor(operation):
+        own = own_arrays(operation)
         return Access(reads - own, own)
     if hasattr(operation, "target_var"):
         writes = {operation.target_var}
@@ -192,10 +189,14 @@ def access_of(operation):
         reads = {v for v in reads if v is not operation.target_var or operation.target_varname in named}
     elif hasattr(operation, "statement"):
         writes = {group.variables[operation.variable]}
-    elif operation.template in ("stateupdate", "dense_sweep", "synapse_by_synapse"):
+    elif operation.template == "threshold":
+        names = (operation.template_kwds["eventspace_variable"].name, "not_refractory", "lastspike")
+        refractory = operation.template_kwds["_uses_refractory"]
+        writes = {group.variables[n] for n in (names if refractory else names[:1])}
+    elif operation.template in ("stateupdate", "reset", "dense_sweep", "synapse_by_synapse"):
         names = written_names(operation.abstract_code)
         writes = {v for n in names if isinstance(v := group.variables.get(n), ArrayVariable)}
-    else:  # thresholds, resets, spike monitors: whatever their templates touch
+    else:  # whatever its template touches
         writes = set(reads)
     return Access(reads, writes, _draws(operation))
 

@@ -42,6 +42,7 @@ class Population(NeuronGroup):
         owner = f"Population '{kwargs.get('name', 'population')}'"
         self.features = whole_number(owner, "N", N, 1)
         self.batch = whole_number(owner, "batch", batch, 1)
+        self.text = str(model)  # with its comments, which say what each variable is
         try:
             super().__init__(self.features * self.batch, model, order=integer(owner, "order", order), **kwargs)
         except Exception as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from brian2.core.clocks import Clock
 from brian2.core.functions import Function
-from brian2.monitors.statemonitor import StateMonitor
 from brian2.synapses.synapses import SummedVariableUpdater
 
 from neuroplast.engine.access import written_names
 from neuroplast.engine.counters import Counters
 from neuroplast.engine.messages import explained
+from neuroplast.engine.monitors import is_monitor
 from neuroplast.engine.operations import NativeOperation, check_order, operations_of
+from neuroplast.engine.selection import selections
 from neuroplast.errors import InputError
 
 
@@ -21,15 +22,18 @@ def prepare(schedule, device, namespace):
     -------
     operations : dict of str to list
         Sorted operations of each phase and event.
-    monitors : list of StateMonitor
+    monitors : list of StateMonitor and SpikeMonitor
         In the order of the schedule.
+    selecting : list
+        The recorders among them in each node, see `neuroplast.engine.selection.selections`.
 
     Raises
     ------
     InputError
         For what Brian2 refuses (its own message, with the object's name and code), an object (or a phase's length) of
         another simulation, one with a clock of its own, statements that write the schedule's integers or draw other
-        random numbers than ours, two operations whose order is left open, or two sums into the same variable.
+        random numbers than ours, two operations whose order is left open, two sums into the same variable, or
+        a recorder's selection that has no meaning in a node.
     """
     leaves = schedule.leaves()
     named = {id(obj) for leaf in leaves for obj in leaf.objects}
@@ -55,8 +59,11 @@ def prepare(schedule, device, namespace):
     for leaf in leaves:
         check_order(leaf, operations[leaf.name])
         _check_sums(leaf, operations[leaf.name])
-    monitors = [op for op in names.values() if isinstance(op, StateMonitor)]
-    return operations, monitors
+    monitors = [op for op in names.values() if is_monitor(op)]
+    selecting = selections(schedule, operations)
+    for op, node, loop in selecting:
+        op._selection.check(node, loop)
+    return operations, monitors, selecting
 
 
 def _attempt(obj, namespace):

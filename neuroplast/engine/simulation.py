@@ -8,7 +8,6 @@ import numpy as np
 from brian2.core.clocks import Clock
 from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
-from brian2.monitors.statemonitor import StateMonitor
 
 from neuroplast.engine import philox
 from neuroplast.engine.counters import COUNTERS, Counters
@@ -16,8 +15,10 @@ from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.hashing import variables_hashed_once
 from neuroplast.engine.initial import matrix_shape
 from neuroplast.engine.messages import whole_number
+from neuroplast.engine.monitors import is_monitor
 from neuroplast.engine.prepare import prepare
 from neuroplast.engine.presenting import chosen_data
+from neuroplast.engine.selection import selected
 from neuroplast.engine.targets import activated, active_device, named_arrays
 from neuroplast.errors import InputError
 
@@ -31,7 +32,9 @@ class Result:
     state : dict of str to array
         ``object.variable``: everything that is needed to go on from `position`.
     monitors : dict of str to dict of str to array
-        Recordings by monitor and variable, each (records, recorded elements); ``t`` is (records,).
+        Recordings by monitor and variable, each (records, recorded elements), where a `Recorder` has one element of
+        what is shared; ``t`` is (records,), as is all that a `SpikeRecorder` has. The arrays are read-only; long ones
+        are maps of files, read when they are used.
     position : int
         Phases and events done since the start of the schedule.
     """
@@ -123,11 +126,11 @@ class Simulation:
         self.initial = {n: self._with_mask(n, values[n]) for n in self.variables}
         constants = {n: v for n, v in values.items() if n not in self.variables}
         # After the values have been read: Brian2 forgets those that its code objects write.
-        operations, monitors = prepare(self.schedule, self.device, self.namespace)
+        operations, monitors, self._selecting = prepare(self.schedule, self.device, self.namespace)
         self._operations = [op for node in operations.values() for op in node]
         chosen_data(self._operations, {})
         backend = {"cpp": CppBackend, "numpy": NumpyBackend}[self.target]
-        self._backend = backend(self, operations, monitors, constants)
+        self._backend = backend(self, operations, monitors, self._selecting, constants)
 
     def length(self, counts=None):
         """Number of positions of the schedule (see `Schedule`)."""
@@ -163,7 +166,8 @@ class Simulation:
         ------
         InputError
             For an unknown name in `state`, `counts` or `data`, values of the wrong shape or that are not
-            finite, positions outside the schedule, or a seed that is no integer from 0 to 2**64 - 1.
+            finite, positions outside the schedule, trials to be recorded that the counts do not have, a seed that is
+            no integer from 0 to 2**64 - 1, or a disk that is full.
         DivergedError
             When a variable becomes NaN or infinite; what was recorded until then is its `partial`.
         """
@@ -178,7 +182,8 @@ class Simulation:
             )
         seed = philox.check_seed(seed)
         data = chosen_data(self._operations, data or {})
-        return self._backend.run(self._full_state(state or {}), start, stop, seed, counts, data)
+        chosen = selected(self._selecting, counts)
+        return self._backend.run(self._full_state(state or {}), start, stop, seed, counts, data, chosen)
 
     def _full_state(self, state):
         full = dict(self.initial)
@@ -228,7 +233,7 @@ def _is_state(variable):
         return name in COUNTERS
     if isinstance(owner, Clock):
         return name in ("t", "timestep")
-    return not variable.read_only and not isinstance(owner, StateMonitor)
+    return not variable.read_only and not is_monitor(owner)
 
 
 def _mask(variable):

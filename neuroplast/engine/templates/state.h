@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #endif
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -45,6 +46,13 @@ static int exit_status = 0;
     std::_Exit(2);
 }
 
+[[noreturn]] NP_ONCE static void cannot_write(const std::string& path) {
+    const int reason = errno;
+    const bool full = reason == ENOSPC || reason == EDQUOT;
+    fail("cannot write " + path + ": " + std::strerror(reason) + "." +
+         (full ? " Free some space, or set TMPDIR to a folder on a disk that has more." : ""));
+}
+
 NP_ONCE static void load(const std::string& directory, const std::vector<Array>& arrays) {
     if (directory.empty()) return;
     for (const Array& array : arrays) {
@@ -62,7 +70,7 @@ NP_ONCE static void load(const std::string& directory, const std::vector<Array>&
 NP_ONCE static void save(const std::string& name, const void* data, size_t bytes) {
     const std::string path = out_dir + "/" + name;
     FILE* file = std::fopen(path.c_str(), "wb");
-    if (!file || std::fwrite(data, 1, bytes, file) != bytes || std::fclose(file)) fail("cannot write " + path);
+    if (!file || std::fwrite(data, 1, bytes, file) != bytes || std::fclose(file)) cannot_write(path);
 }
 
 // Bits, not isnan(): the answer must not depend on the compiler's floating-point flags.
