@@ -64,6 +64,9 @@ class _Column:
         self.start = begin[0] if begin[0] is not None else float(times[0])
         self.stop = begin[-1] if begin[-1] is not None else float(times[-1])
         self.stop = max(self.stop, float(times[-1]))
+        if len(labels) == 1:  # then it is known when spikes were looked for
+            self.start = max(self.start, float(self.spikes.attrs.get("start", self.start)))
+            self.stop = max(float(times[-1]), min(self.stop, float(self.spikes.attrs.get("stop", self.stop))))
         self.begins = [at - self.start for at in begin[1:-1] if at is not None]
 
     @property
@@ -100,7 +103,7 @@ class _Column:
         counts = sum(np.histogram(times, edges)[0] for times, _ in self._pieces())
         edges_shown = edges * self.factor
         ax.stairs(counts / (neurons * width), edges_shown, color=figures.COLOURS[0], fill=True, alpha=0.5)
-        since = "in the trial" if len(self.numbers) == 1 else f"since trial {self.numbers[0]} began"
+        since = "in the trial" if len(self.numbers) == 1 else f"since trial {self.numbers[0]}'s beginning"
         return edges_shown, f"time {since} ({'s' if self.factor == 1 else 'ms'})"
 
     def mark_trials(self, *axes):
@@ -151,11 +154,9 @@ def _width(duration, step):
 
 def _notes(attrs):
     """How the spikes came about."""
-    notes = []
-    if attrs.get("process") or attrs.get("map"):
-        source = str(attrs.get("process") or "spikes")
-        rate = f" at the rate {attrs['map']}" if attrs.get("map") else ""
-        notes.append(f"{source[0].upper()}{source[1:]}{rate}.")
+    notes = [f"Spikes: {attrs['process']}."] if attrs.get("process") else []
+    if attrs.get("map"):
+        notes.append(f"From rate to Hz: {attrs['map']}.")
     if "refractory" in attrs:
         refractory = float(attrs["refractory"]) * 1000
         notes.append(f"Refractory period {refractory:g} ms." if refractory else "No refractory period.")

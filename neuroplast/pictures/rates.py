@@ -41,7 +41,7 @@ def rates(traces, *, net=None, variable=None, trials=None):
         for ax, part in zip(axes[-1], parts, strict=True):
             _lines(ax, part, lines, unit)
         axes[-1, 0].set_ylabel(label)
-        for ax, at in zip(axes[0], where, strict=True):
+        for ax, at in zip(axes[0] if trial != "run" else (), where, strict=False):
             ax.set_title(f"{trial} {labels[at]}")
         keys[-1].legend(*axes[-1, 0].get_legend_handles_labels(), loc="center left", borderpad=0, borderaxespad=0)
         for ax in axes[-1]:
@@ -106,12 +106,14 @@ def _arranged(shown):
     trial = next((dim for dim in dims if dim in ("trial", "test")), None)
     time = next((dim for dim in dims if dim in ("time", "step", "sample", "record")), None)
     if time is None:
-        raise InputError(f"{shown.name}: has no dimension of time. It has: {', '.join(map(str, dims))}.")
+        trial, time = None, trial  # recorded at the ends of trials: one line from trial to trial
+    if time is None:
+        raise InputError(f"{shown.name}: is not over time or trials. Its dimensions: {', '.join(map(str, dims))}.")
     unit = dims[-1] if dims[-1] not in (trial, time) else None
     shown = shown.single([dim for dim in (trial, time, unit) if dim])
     array = shown.data
     if trial is None:
-        trial, array = "trial", array.expand_dims("trial")
+        trial, array = "run", array.expand_dims("run")
     if unit is None:
         unit, array = "unit", array.expand_dims("unit", -1)
     return shown, array.transpose(trial, time, unit), trial, time

@@ -25,7 +25,8 @@ def weights(traces, *, net=None, variable=None, trials=None):
     where = choice.positions(labels, trials, along)
     if len(where) > 2:
         raise InputError(f"weights: give two snapshots to compare. Got {len(where)}.")
-    snapshots = {f"{along} {labels[at]}": array.isel({along: at}).values.astype(float) for at in where}
+    after = "after " if along == "trial" else ""  # it is recorded at the end of a trial
+    snapshots = {f"{after}{along} {labels[at]}": array.isel({along: at}).values.astype(float) for at in where}
     matrices = dict(snapshots)
     if len(where) == 2:
         first, last = snapshots.values()
@@ -89,6 +90,6 @@ def _changes(ax, array, along, labels):
     norms = [np.linalg.norm(array.isel({along: one}).values - begin) for one in at]
     own = np.linalg.norm(begin)
     ax.plot(np.asarray(labels)[at], norms / own if own else norms, color=figures.COLOURS[2], marker=".", markersize=3)
-    ylabel = f"change since {along} {labels[0]}\n" + ("relative to the weights" if own else "(norm)")
+    ylabel = f"change since {along} {labels[0]},\n" + ("relative to the weights" if own else "(norm)")
     ax.set(xlabel=along, ylabel=ylabel, ylim=(0, None))
     return [f"Change: Frobenius norm, at {len(at)} of {len(labels)} snapshots."]
