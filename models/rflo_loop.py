@@ -96,7 +96,7 @@ CHOOSE = {
 WINNER = "a = int(beaten < 0.5)"
 HEBB = "w += eta*R_post*a_post*(1 + drive_counts_post*(z_post - 1))*h_pre"
 INPUT = "x = a*int(k + 1 < moving)"
-RATES = {"units": Rate("h", -1, 1), "outputs": Rate("y"), "inputs": Rate("x", 0, 1)}
+RATE_OF = {"units": Rate("h", -1, 1), "outputs": Rate("y"), "inputs": Rate("x", 0, 1)}
 FIXED = ("N", "dt")
 
 
@@ -195,7 +195,7 @@ def build(parameters, task, *, seed=0, record=(), target="cpp", dtype="float64",
         "test": [*step, cursor, choices], "test_end": [drive, testing, compete, winner],
     }  # fmt: skip
     groups = {group.name: group for group in (units, outputs, inputs, recurrent, afferent, readout, loop)}
-    asked = add_records(record, groups, nodes, rates=RATES)
+    asked = add_records(record, groups, nodes, rates=RATE_OF)
     steps, begin = task.samples - 1, [units.run_regularly(rflo.BEGIN)]
     schedule = Schedule([
         Loop("trial", 1, [

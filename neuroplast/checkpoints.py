@@ -14,7 +14,8 @@ import numpy as np
 
 from neuroplast.errors import InputError
 from neuroplast.files import read_json, remove_leftovers, write_json, written_whole
-from neuroplast.traces import POINTER, SEGMENTS
+from neuroplast.segments import SEGMENTS
+from neuroplast.traces import POINTER
 
 
 class Checkpoint:

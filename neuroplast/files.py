@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +12,13 @@ from pathlib import Path
 from neuroplast.errors import InputError
 
 LEFTOVER = ".tmp"
+#: Version of the files of a run: its record, the checkpoints' pointers, the segments, the results.
+FORMAT = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class DiskFull(InputError):
+    """There is no room for a file; what was written before is whole."""
 
 
 @contextlib.contextmanager
@@ -21,8 +29,10 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Raises
     ------
+    DiskFull
+        If there is no room (disk full, quota, limit on the size of files).
     InputError
-        If the folder cannot be written to (permission, disk full, ...).
+        If the folder cannot be written to (permission, ...).
     """
     temporary = path.with_name(path.name + LEFTOVER)
     try:
@@ -32,11 +42,16 @@ def written_whole(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     except OSError as err:
         reason = err.strerror or str(err)
-        raise InputError(
-            f"{path}: cannot be written ({reason}). Free some space, or give another folder with --out DIR."
-        ) from err
+        if err.errno in _FULL:
+            raise DiskFull(
+                f"{path}: cannot be written ({reason}). Free some space and go on with --resume, or give another "
+                "folder with --out DIR."
+            ) from err
+        raise InputError(f"{path}: cannot be written ({reason}). Give another folder with --out DIR.") from err
     finally:
-        temporary.unlink(missing_ok=True)
+        # A leftover that cannot be removed now is removed by the next process; the error matters more.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content) -> None:
@@ -45,18 +60,34 @@ def write_json(path: Path, content) -> None:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path):
+def read_json(path: Path, advice: str = ""):
     """Plain data of a JSON file.
+
+    Parameters
+    ----------
+    advice : str
+        What to do about a file that is damaged; ends the error message.
 
     Raises
     ------
     InputError
-        If it cannot be read or is not JSON.
+        If it cannot be read or is not JSON, or is of a newer version.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
-        raise InputError(f"{path}: cannot be read ({err}).") from err
+        raise InputError(f"{path}: cannot be read ({err}). {advice}".rstrip()) from err
+    check_format(path, content.get("format") if isinstance(content, dict) else None)
+    return content
+
+
+def check_format(path: Path, found) -> None:
+    """Raise InputError if a file says that it was written by a newer version; older ones say nothing or less."""
+    if found is not None and int(found) > FORMAT:
+        raise InputError(
+            f"{path}: was written by a newer neuroplast (format {int(found)}; this one reads up to {FORMAT}): upgrade, "
+            "as in pip install --upgrade neuroplast."
+        )
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -112,8 +112,8 @@ class Model:
         recorded, nothing, _ = self._expected(seed, counts, task)
         if nothing and trials:
             raise InputError(
-                f"{', '.join(nothing)}: nothing is there to record in {trials} trials and {counts['tests']} tests. "
-                "Trials count from 0, and -1 is the last; every= is a number of steps, or of trials at their ends."
+                f"{', '.join(nothing)}: there would be no record in {trials} trials and {counts['tests']} tests. every= "
+                "counts the steps of a trial, or the trials where the end of each is recorded."
             )
         out = self.simulation.run(begin, seed=seed, counts=counts)
         arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}

@@ -1,6 +1,6 @@
 """What a run leaves: labelled arrays and the record of how they came about.
 
-`Traces.load` opens a run's folder, whether the run has ended (``results.nc``) or was killed (the segments
+`Traces.load` opens a run's folder, whether the run has ended (``results.nc``), is running or was killed (the segments
 that it left). Everything is xarray; nothing here needs Brian2.
 """
 
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuroplast.arrays import Arrays, Spikes
 from neuroplast.errors import InputError
-from neuroplast.files import read_json, written_whole
-from neuroplast.labels import Recorded, join, label
+from neuroplast.files import read_json
+from neuroplast.segments import SEGMENTS, Segments
 
 # What reads and writes netCDF is imported where it is used: xarray takes a third of a second, h5netcdf a thirtieth.
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 RESULTS = "results.nc"
 RECORD = "run.json"
-SEGMENTS = "segments"
 NETS = "nets"
 POINTER = "checkpoint/pointer.json"
 
@@ -33,8 +33,12 @@ class Traces:
     ----------
     dataset : xarray.Dataset
         Everything, read from disk when it is used.
-    metrics, rates, weights : xarray.Dataset
-        The parts of `dataset` of that kind.
+    metrics, rates, weights : Arrays
+        Arrays of that kind by name, such as ``rates["units.h"]``, with the dimensions trial, time, neuron, pre, post.
+    spikes : Spikes
+        Spikes by population.
+    nets : dict of str to Traces
+        Those of each net, for a run of several.
     record : dict
         Content of ``run.json``: protocol, parameters with units, seed, versions, claims.
     folder : pathlib.Path or None
@@ -59,15 +63,16 @@ class Traces:
         Raises
         ------
         InputError
-            If there is no such folder, or nothing in it.
+            If there is no such folder, nothing in it, or what is there is damaged or of a newer version.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder.")
         if not any((folder / name).exists() for name in (RESULTS, SEGMENTS, NETS)):
-            raise InputError(f"{folder}: holds no traces (no {RESULTS}, {SEGMENTS}/ or {NETS}/). Give a run's folder.")
-        record = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
-        return cls(record=record, folder=folder)
+            begun = (folder / RECORD).exists()
+            what = "The run there has not got as far as its first segment" if begun else "Give a run's folder"
+            raise InputError(f"{folder}: holds no traces (no {RESULTS}, {SEGMENTS}/ or {NETS}/). {what}.")
+        return cls(record=_record(folder), folder=folder)
 
     @functools.cached_property
     def dataset(self) -> xr.Dataset:
@@ -75,26 +80,59 @@ class Traces:
         return read_folder(self.folder)
 
     @property
-    def metrics(self) -> xr.Dataset:
+    def metrics(self) -> Arrays:
         """What was measured once per trial or epoch."""
         return self._of_kind("metrics")
 
     @property
-    def rates(self) -> xr.Dataset:
+    def rates(self) -> Arrays:
         """Traces in time."""
         return self._of_kind("rates")
 
     @property
-    def weights(self) -> xr.Dataset:
+    def weights(self) -> Arrays:
         """Snapshots of the weights."""
         return self._of_kind("weights")
+
+    @property
+    def spikes(self) -> Spikes:
+        """Spikes, by population."""
+        return Spikes("spikes", self.dataset, self._nets_with)
+
+    @functools.cached_property
+    def nets(self) -> dict[str, Traces]:
+        """Traces of each net that has any, by its label."""
+        if self.folder is None or not (self.folder / NETS).is_dir():
+            return {}
+        folders = [path for path in sorted((self.folder / NETS).iterdir()) if _has_traces(path)]
+        return {path.name: Traces(record=self.record, folder=path) for path in folders}
 
     def __repr__(self):
         return f"<Traces of {self.folder or 'a run in memory'}>\n{self.dataset!r}"
 
     def _of_kind(self, kind):
-        names = [name for name, array in self.dataset.data_vars.items() if array.attrs.get("kind") == kind]
-        return self.dataset[names]
+        return Arrays(kind, self.dataset, self._nets_with)
+
+    def _nets_with(self, kind, name):
+        """Labels of the nets that recorded it."""
+        return [label for label, net in self.nets.items() if _names(getattr(net, kind), name)]
+
+
+def _names(arrays, name):
+    return name in arrays or any(other.startswith(f"{name}.") for other in arrays)
+
+
+def _has_traces(folder):
+    return (folder / RESULTS).exists() or (folder / POINTER).exists()
+
+
+def _record(folder):
+    """The run's record; that of a net is its run's."""
+    run = folder.resolve().parent
+    for place in (folder, *([run.parent] if run.name == NETS else [])):
+        if (place / RECORD).exists():
+            return read_json(place / RECORD, advice="Without the record, nothing says how the results came about.")
+    return {}
 
 
 def read_folder(folder: Path) -> xr.Dataset:
@@ -102,11 +140,11 @@ def read_folder(folder: Path) -> xr.Dataset:
     if (folder / RESULTS).exists():
         return open_netcdf(folder / RESULTS)
     if (folder / SEGMENTS).exists():
-        return read_segments(folder)
+        return Segments(folder).dataset()
     parts = []
     for net in sorted((folder / NETS).iterdir()):
         if (net / POINTER).exists():
-            parts.append((read_json(net / POINTER)["coords"], read_folder(net)))
+            parts.append((read_json(net / POINTER)["coords"], without_aside(read_folder(net))))
     if not parts:
         raise InputError(f"{folder}: no net has got as far as its first segment.")
     return combine(parts)
@@ -114,64 +152,27 @@ def read_folder(folder: Path) -> xr.Dataset:
 
 def open_netcdf(path: Path) -> xr.Dataset:
     """A netCDF-4 file, read when its arrays are used; times stay plain numbers of seconds."""
-    import xarray as xr
+    from neuroplast import netcdf
 
-    return xr.open_dataset(path, engine="h5netcdf", decode_times=False)
-
-
-def read_segments(folder: Path, *, complete: bool = False) -> xr.Dataset:
-    """Results of the segments that follow each other without a gap, labelled.
-
-    Parameters
-    ----------
-    complete : bool
-        Whether the run reached its end, see `neuroplast.labels.label`.
-    """
-    import h5netcdf
-
-    pieces, recorded, position = [], (), 0
-    for path in sorted((folder / SEGMENTS).glob("[0-9]*.nc")):
-        with h5netcdf.File(path, "r") as segment:
-            if segment.attrs["start"] != position:
-                break
-            position = segment.attrs["stop"]
-            recorded = Recorded.from_json(segment.attrs["recorded"])
-            pieces.append({name: array[...] for name, array in segment.variables.items()})
-    return label(join(pieces), recorded, complete=complete)
-
-
-def write_segment(folder: Path, number: int, monitors, recorded, start: int, stop: int) -> None:
-    """Write what the monitors of one segment hold as ``segments/NNNN.nc``.
-
-    Parameters
-    ----------
-    monitors : dict of str to dict of str to array
-        Monitor, variable, array (records x indices).
-    start, stop : int
-        Positions of the schedule that it covers.
-    """
-    import h5netcdf
-
-    (folder / SEGMENTS).mkdir(exist_ok=True)
-    with written_whole(folder / SEGMENTS / f"{number:04d}.nc") as temporary:
-        # Without xarray, which takes three times as long for the many small files of a long run.
-        with h5netcdf.File(temporary, "w") as file:
-            file.attrs.update(start=start, stop=stop, recorded=Recorded.to_json(recorded))
-            for monitor, variables in monitors.items():
-                for variable, array in variables.items():
-                    if len(array):  # netCDF takes a dimension of length 0 for an unlimited one
-                        name = f"{monitor}.{variable}"
-                        dims = [f"{monitor}_record", *(f"{name}_{axis}" for axis in range(1, array.ndim))]
-                        for dim, size in zip(dims, array.shape, strict=True):
-                            if dim not in file.dimensions:
-                                file.dimensions[dim] = size
-                        file.create_variable(name, dims, data=array)
+    return netcdf.open_netcdf(path)
 
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as netCDF-4, whole or not at all; the same content gives the same bytes."""
-    with written_whole(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
+    from neuroplast import netcdf
+
+    netcdf.write_dataset(dataset, path)
+
+
+def without_aside(dataset: xr.Dataset) -> xr.Dataset:
+    """A net's results without the arrays that stay with the net."""
+    kept = [name for name, array in dataset.data_vars.items() if not array.attrs.get("aside")]
+    return dataset if len(kept) == len(dataset.data_vars) else dataset[kept]
+
+
+def only_aside(dataset: xr.Dataset) -> xr.Dataset:
+    """Of a net's results the arrays that stay with the net."""
+    return dataset[[name for name, array in dataset.data_vars.items() if array.attrs.get("aside")]]
 
 
 def combine(parts: Sequence[tuple[dict, xr.Dataset]]) -> xr.Dataset:

@@ -20,7 +20,8 @@ from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
 from neuroplast.progress import Progress
-from neuroplast.traces import RESULTS, SEGMENTS, open_netcdf, read_segments, write_dataset, write_segment
+from neuroplast.segments import SEGMENTS, Segments, write_segment
+from neuroplast.traces import RESULTS, open_netcdf, without_aside, write_dataset
 
 if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
     import xarray as xr
@@ -78,7 +79,7 @@ class Trained:
     @property
     def dataset(self) -> xr.Dataset:
         """Its results, read from disk when they are used."""
-        return open_netcdf(self.folder / RESULTS)
+        return without_aside(open_netcdf(self.folder / RESULTS))
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -172,7 +173,7 @@ def train(
         pace.took(until - start, took)
         progress.advance(label, until, took, note)
     if not checkpoint.complete:
-        write_dataset(read_segments(folder, complete=True), folder / RESULTS)
+        write_dataset(Segments(folder).dataset(complete=True), folder / RESULTS)
         checkpoint.finish()
     shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
     return Trained(folder, plan["coords"])

@@ -97,29 +97,27 @@ def _run_rflo(vectors, rule, readout_rule, update, trials, target, eta, exact=Fa
     from neuroplast.models import rflo
     from neuroplast.tasks import Condition, Task
 
-    steps, N = len(vectors["x"]), len(vectors["h0"])
+    N = len(vectors["h0"])
     eta_in, eta_rec, eta_out = map(float, eta)
     parameters = rflo.Parameters(
         N=N, tau=float(vectors["tau"]) * ms, eta_in=eta_in, eta_rec=eta_rec, eta_out=eta_out,
         q_lag=int(not exact), notebook_compat=not exact,
     )  # fmt: skip
     drive = vectors["x"] if vectors["x"].any() else None
+    recorded = {"w_rec": "recurrent.w", "w_out": "readout.w"} | ({} if drive is None else {"w_in": "afferent.w"})
+    first = {"units.u": np.zeros(N), "units.h": vectors["h0"], "outputs.y": np.zeros(vectors["y_target"].shape[1])}
     model = rflo.build(
         parameters, Task(Condition(vectors["y_target"], drive)), rule, readout_rule=readout_rule, update=update,
-        record=("y", "h", "u", "weights"), target=target,
+        record=[*recorded.values(), *first], target=target,
     )  # fmt: skip
     weights = dict(w_rec=vectors["w_rec0"], w_out=vectors["w_out0"], b=vectors["B"])
     weights |= {} if drive is None else {"w_in": vectors["w_in0"]}
     state = {**rflo.weights_to_state(**weights), "units.h0": vectors["h0"]}
     found = model.run(trials, state=state).dataset
-    first = {"u": np.zeros(N), "h": vectors["h0"], "y": np.zeros(vectors["y_target"].shape[1])}
-    results = {}
+    results = {name: np.swapaxes(found[ours].values, 1, 2) for name, ours in recorded.items()}
     for name, value in first.items():
-        values = found[name].values.reshape(trials, steps - 1, -1)
-        results[name] = np.concatenate([np.broadcast_to(value, (trials, 1, len(value))), values], axis=1)
-    for name, ours in {"w_in": "w_afferent", "w_rec": "w_recurrent", "w_out": "w_readout"}.items():
-        if ours in found:
-            results[name] = np.swapaxes(found[ours].values, 1, 2)
+        before = np.broadcast_to(value, (trials, 1, len(value)))
+        results[name.partition(".")[2]] = np.concatenate([before, found[name].values], axis=1)
     return results
 
 

@@ -7,7 +7,8 @@ from test_trials import LONGEST, PLAN, TRIALS, N, by_hand, learning
 
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded, check_sources, join, label
-from neuroplast.traces import Traces, combine, write_segment
+from neuroplast.segments import write_segment
+from neuroplast.traces import Traces, combine
 from neuroplast.training import Pace, train
 
 OUTPUT = Recorded("output", "test.y", "rates", ("channel",), along="step", fold="test", unit="Hz")

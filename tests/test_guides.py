@@ -118,15 +118,16 @@ def test_the_rule_is_its_formula(follow):
     """dw = eta/T sum over the trial of (B err)_a slope_a trace_b dt."""
     rule, n, samples = follow("add_a_rule")("my_rule").TRACED, 4, 15
     task = periodic(samples)
-    model = rflo.build(rflo.Parameters(N=n, eta_rec=0.5), task, rule, record=rflo.RECORDABLE, target="numpy")
+    record = ("units.h", "units.u", "outputs.y", "recurrent.w")
+    model = rflo.build(rflo.Parameters(N=n, eta_rec=0.5), task, rule, record=record, target="numpy")
     found, begin = model.run(1).dataset, model.initial()
-    h = np.vstack([begin["units.h"] * np.ones(n), found.h.values])
-    credit = (task.conditions[0].target[1:] - found.y.values) @ rflo.state_to_weights(begin, n)["b"].T
+    h = np.vstack([begin["units.h"] * np.ones(n), found["units.h"][0].values])
+    credit = (task.conditions[0].target[1:] - found["outputs.y"][0].values) @ rflo.state_to_weights(begin, n)["b"].T
     trace, change = np.zeros(n), np.zeros((n, n))
     for k in range(samples - 1):
         trace = 0.9 * trace + 0.1 * h[k]
-        change += 0.5 / samples * np.outer(trace, credit[k] * (1 - np.tanh(found.u.values[k]) ** 2))
-    moved = found.w_recurrent[0].values - begin["recurrent.w"].reshape(n, n)
+        change += 0.5 / samples * np.outer(trace, credit[k] * (1 - np.tanh(found["units.u"][0, k].values) ** 2))
+    moved = found["recurrent.w"][0].values - begin["recurrent.w"].reshape(n, n)
     np.testing.assert_allclose(moved, change, rtol=0, atol=1e-15)
 
 

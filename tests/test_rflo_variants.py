@@ -15,6 +15,8 @@ from neuroplast.trials import covering
 N, INPUTS, OUTPUTS, TAU = 6, 2, 2, 10.0
 ETA = (2.0, 4.0, 3.0)  # input, recurrent, output
 PARAMETERS = rflo.Parameters(N=N, eta_in=ETA[0], eta_rec=ETA[1], eta_out=ETA[2], h0=0.3, q_lag=0)
+WEIGHTS = ("recurrent.w", "afferent.w", "readout.w")
+RECORD = (*WEIGHTS, "units.h", "outputs.y")
 ORACLES = {"rflo": oracle.RFLO, "bptt": oracle.BPTT}
 
 
@@ -25,7 +27,7 @@ def condition(samples, seed=5, scored=None):
 
 def run(task, rule=RFLO, trials=3, parameters=PARAMETERS, target="numpy", **options):
     """Results with all weights after each trial, and the initial weights: oracle's and B."""
-    model = rflo.build(parameters, task, rule, record=("weights", "h", "y"), target=target, **options)
+    model = rflo.build(parameters, task, rule, record=RECORD, target=target, **options)
     w = rflo.state_to_weights(model.initial(), N)
     return model.run(trials).dataset, oracle.Weights(w["w_in"], w["w_rec"], w["w_out"]), w["b"]
 
@@ -37,7 +39,7 @@ def one_trial(weights, b, given, rule, h0=None, eta=ETA):
 
 def assert_learned(found, expected):
     """All weights after each trial."""
-    for name, ours in (("rec", "w_recurrent"), ("inp", "w_afferent"), ("out", "w_readout")):
+    for name, ours in zip(("rec", "inp", "out"), WEIGHTS, strict=True):
         wanted = np.stack([getattr(weights, name).T for weights in expected])
         np.testing.assert_allclose(found[ours], wanted, rtol=0, atol=1e-12, err_msg=name)
 
@@ -89,7 +91,7 @@ def test_samples_that_are_not_scored_teach_nothing(rule):
     found, weights, b = run(Task(condition(15, scored=scored)), rule, trials=1)
     # Where the output is free, a target that it meets is no error.
     met = condition(15)
-    output = np.concatenate([np.zeros((1, OUTPUTS)), found.y.values])
+    output = np.concatenate([np.zeros((1, OUTPUTS)), found["outputs.y"][0].values])
     met = Condition(np.where(scored[:, None], met.target, output), met.drive)
     expected, made = one_trial(weights, b, met, ORACLES[rule.name])
     assert_learned(found, [expected])
@@ -106,7 +108,7 @@ def test_rates_can_be_carried_from_trial_to_trial():
         h = made.h[-1]
         expected.append(weights)
     assert_learned(found, expected)
-    np.testing.assert_allclose(found.h.values[-1], h, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found["units.h"].values[-1, -1], h, rtol=0, atol=1e-12)
 
 
 def test_recurrent_only_keeps_the_readout():
@@ -135,9 +137,9 @@ def test_readout_only_feeds_the_output_back(update):
             w_out, total = (w_out + change, total) if update == "online" else (w_out, total + change)
             outputs.append(y)
         w_out = w_out + total
-    np.testing.assert_allclose(found.y, outputs, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.w_readout[-1].values.T, w_out, rtol=0, atol=1e-12)
-    for name, before in (("w_recurrent", weights.rec), ("w_afferent", weights.inp)):
+    np.testing.assert_allclose(found["outputs.y"].values.reshape(-1, OUTPUTS), outputs, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found["readout.w"][-1].values.T, w_out, rtol=0, atol=1e-12)
+    for name, before in (("recurrent.w", weights.rec), ("afferent.w", weights.inp)):
         np.testing.assert_array_equal(found[name][-1].values.T, before)
 
 
@@ -165,10 +167,10 @@ def test_dale_clips_after_each_step_online():
     constants = replace(PARAMETERS, eta_rec=60.0)
     each_trial, weights, _ = run(Task(given), dale(RFLO), trials=5, parameters=constants)
     online, _, _ = run(Task(given), dale(RFLO), trials=5, parameters=constants, update="online")
-    np.testing.assert_allclose(online.w_recurrent, each_trial.w_recurrent, rtol=0, atol=1e-12)
-    assert np.count_nonzero(online.w_recurrent[-1] == 0) > 0
+    np.testing.assert_allclose(online["recurrent.w"], each_trial["recurrent.w"], rtol=0, atol=1e-12)
+    assert np.count_nonzero(online["recurrent.w"][-1] == 0) > 0
     longer, _, _ = run(Task(condition(15)), dale(RFLO), parameters=constants, update="online")
-    assert (longer.w_recurrent[-1].values.T * SIGN >= 0).all() and (longer.w_recurrent[-1] == 0).any()
+    assert (longer["recurrent.w"][-1].values.T * SIGN >= 0).all() and (longer["recurrent.w"][-1] == 0).any()
 
 
 def test_dale_keeps_the_sizes_of_the_initial_weights():
@@ -187,10 +189,10 @@ def test_gain_of_the_readout():
 def test_one_program_serves_tasks_that_it_covers():
     short = Task([condition(12), condition(7, 1), condition(9, 2)], order=[0, 2, 1, 0], tests=[1])
     long = Task([condition(20, 3)], order=[0, 0, 0, 0], tests=[0, 0, 0])
-    model = rflo.build(PARAMETERS, covering([short, long]), record=("weights",), target="numpy")
+    model = rflo.build(PARAMETERS, covering([short, long]), record=WEIGHTS, target="numpy")
     for task in (short, long):
         found = model.run(5, task=task, seed=2).dataset
-        own = rflo.build(PARAMETERS, task, record=("weights",), target="numpy").run(5, seed=2).dataset
+        own = rflo.build(PARAMETERS, task, record=WEIGHTS, target="numpy").run(5, seed=2).dataset
         for name in own:
             np.testing.assert_array_equal(found[name], own[name], err_msg=name)
 

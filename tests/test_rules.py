@@ -131,8 +131,9 @@ def test_a_rule_of_ones_own_runs():
     """Hebb's rule, written by hand: dw = eta/T sum over the trial of h_post r_pre dt."""
     hebb = Rule("hebb", synapse="change = h_post*r_pre : 1", needs={"h_post": "h : 1", "r_pre": "r : 1"})
     parameters, samples = rflo.Parameters(N=3, eta_rec=0.5), 10
-    model = rflo.build(parameters, periodic(samples), hebb, record=("h", "weights"), target="numpy")
+    model = rflo.build(parameters, periodic(samples), hebb, record=("units.h", "recurrent.w"), target="numpy")
     found, begin = model.run(1).dataset, model.initial()
-    h = np.vstack([np.full(3, parameters.h0), found.h.values])
+    h = np.vstack([np.full(3, parameters.h0), found["units.h"][0].values])
     change = 0.5 / samples * h[:-1].T @ h[1:]
-    np.testing.assert_allclose(found.w_recurrent[0].values - begin["recurrent.w"].reshape(3, 3), change, atol=1e-15)
+    moved = found["recurrent.w"][0].values - begin["recurrent.w"].reshape(3, 3)
+    np.testing.assert_allclose(moved, change, atol=1e-15)

@@ -10,7 +10,8 @@ from fakes import RECORDED, FakeSimulation
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded, check_sources, label
 from neuroplast.nets import Job, train_many
-from neuroplast.traces import Traces, combine, write_segment
+from neuroplast.segments import write_segment
+from neuroplast.traces import Traces, combine
 from neuroplast.training import Pace, train
 
 
