@@ -106,7 +106,7 @@ class _Source:
     @functools.cached_property
     def file(self):
         # Files of a run are replaced, never changed: no lock is needed, and some file systems have none.
-        return h5netcdf.File(self.path, "r", locking=False)
+        return h5netcdf.File(self.path, "r", locking=False, decode_vlen_strings=True)
 
     def close(self):
         if "file" in vars(self):

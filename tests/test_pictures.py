@@ -59,10 +59,10 @@ def of_a_net(seed, recorded=True):
     return xr.Dataset(data, coords)
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     """Folder of a run of two rules and three nets each; the nets of rflo recorded what was asked for."""
-    folder, parts = tmp_path / "run", {}
+    folder, parts = tmp_path_factory.mktemp("runs") / "run", {}
     for number, (rule, net) in enumerate((rule, net) for rule in ("bptt", "rflo") for net in range(3)):
         own = folder / "nets" / f"{rule}-{net}"
         (own / "checkpoint").mkdir(parents=True)
@@ -215,9 +215,12 @@ def test_alignment_has_zero_the_angle_and_the_claimed_value(traces):
     (ax,) = fig.axes
     levels = [line.get_ydata()[0] for line in ax.get_lines() if len(line.get_ydata()) == 2]
     assert sorted(levels) == [0, 0.7] and ax.get_ylim() == (-1, 1)
+    fig.canvas.draw()
     (angle,) = ax.child_axes
     assert angle.get_ylabel() == "angle (°)"
-    np.testing.assert_allclose(angle.get_ylim(), (180, 0), atol=1e-5)
+    for degrees, cosine in ((0, 1), (60, 0.5), (90, 0), (180, -1)):
+        height = ax.transData.transform((0, cosine))[1]
+        assert angle.transData.transform((0, degrees))[1] == pytest.approx(height)
     assert any("0.7: aligns" in text for text in legend(fig))
 
 
@@ -321,7 +324,6 @@ def test_bad_options_are_one_message(run, options, words):
 
 def test_show_lists_what_was_recorded(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    (run / "run.json").write_text(json.dumps(RECORD))
     for folder, texts in (
         (run, ("rule 2 × net 3 × trial 900", "6 nets", "bptt-0", "loss")),
         (run / "nets/rflo-0", ("trial 2 × time 40 × neuron 12", "mV", "7.68 kB", "spikes", "toy")),

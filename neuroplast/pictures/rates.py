@@ -17,7 +17,10 @@ TARGETS = ("target", "goal")
 def rates(traces, *, net=None, variable=None, trials=None):
     """A column for each trial: all neurons as a map above, some of them as lines below; few units as lines only."""
     missing = f"No rates were recorded. {choice.again(traces, 'units.h:trials=0,-1')}"
-    shown = choice.shown(traces, net, variable, lambda of: of.rates, _names, missing)
+    # Rates of a population are there because somebody asked for them; outputs of tests are always there.
+    asked = any(map(_populations, [traces, *traces.nets.values()])) if net is None else False
+    names = _populations if asked else _names
+    shown = choice.shown(traces, net, variable, lambda of: of.rates, names, missing)
     shown, array, trial, time = _arranged(shown)
     labels = array[trial].values if trial in array.coords else np.arange(array.sizes[trial])
     where = choice.positions(labels, trials, trial)
@@ -95,9 +98,12 @@ class _Part:
         self.note = f"Each cell of the map is the mean of {' by '.join(parts)}; lines keep the extremes." * bool(parts)
 
 
+def _populations(traces):
+    return [name for name in traces.rates if "neuron" in traces.rates[name].dims]
+
+
 def _names(traces):
-    """Arrays of rates; those of populations, which the user asked for, before the tests' outputs."""
-    return sorted(traces.rates, key=lambda name: "neuron" not in traces.rates[name].dims)
+    return sorted(traces.rates, key=lambda name: name not in _populations(traces))
 
 
 def _arranged(shown):
