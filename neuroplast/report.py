@@ -67,7 +67,7 @@ def print_contents(folder: Path, console: Console) -> None:
         table.add_row(*_row(name, array))
     if nets:
         label, first = next(iter(nets.items()))
-        table.title = f"{len(nets)} nets; of each what is below the line, in nets/ (here {label})"
+        table.title = f"{len(nets)} nets; below the line what each has in nets/LABEL (here {label})"
         table.add_section()
         for name, array in first.dataset.data_vars.items():
             table.add_row(*_row(name, array))

@@ -160,7 +160,10 @@ def test_spikes_and_the_rate_of_the_population(traces):
         rate, edges, _ = ax.patches[0].get_data()
         assert (rate * np.diff(edges) / 1000).sum() * NEURONS == pytest.approx(np.isin(spikes.trial, trials).sum())
     assert [line.get_xdata()[0] for line in above[0].get_lines()] == pytest.approx([STEPS])
-    for text in ("rate (Hz)", "shifted: rate = 50*Hz", "Refractory period 2 ms", "time since trial 5's beginning (ms)"):
+    fig = plot(traces, "raster", trials=[8])
+    rate, edges, _ = fig.axes[1].patches[0].get_data()
+    assert (edges[0], edges[-1]) == pytest.approx((-0.5, STEPS - 0.5))  # spikes lie on steps, edges between them
+    for text in ("rate (Hz)", "shifted: rate = 50*Hz", "Refractory period 2 ms", "time in the trial (ms)"):
         assert text in words(fig)
 
 
@@ -168,8 +171,9 @@ def test_too_many_spikes_are_counted(traces, monkeypatch):
     monkeypatch.setattr(raster, "MOST_MARKS", 3)
     fig = plot(traces, "raster", trials=[5])
     (mesh,) = meshes(fig).values()
-    assert mesh.get_array().sum() == (traces.nets["rflo-0"].spikes["units"].trial == 5).sum()
-    assert "darker means more" in words(fig)
+    bins = STEPS * DT / mesh.get_array().shape[1]
+    assert mesh.get_array().sum() * bins == pytest.approx((traces.nets["rflo-0"].spikes["units"].trial == 5).sum())
+    assert "spikes: rate (Hz)" in words(fig)
 
 
 def test_weights_and_what_changed(traces):

@@ -32,22 +32,33 @@ def raster(traces, *, net=None, variable=None, trials=None):
     size = 4.6 if len(columns) == 1 else max(2.3, 6.8 / len(columns))
     options = {"sharex": "col", "sharey": "row", "squeeze": False, "height_ratios": (2, 1)}
     fig, axes = figures.subplots(2, len(columns), width=size, height=2.0, **options)
-    counted, notes = [], _notes(spikes.attrs)
+    notes = _notes(spikes.attrs)
     with figures.style():
+        _spikes(fig, axes, columns, neurons)
         for (above, below), column in zip(axes.T, columns, strict=True):
-            counted.append(column.draw(above, neurons))
             x, label = column.rate(below, neurons, width, step)
             column.mark_trials(above, below)
             above.set_title(column.title)
             below.set(xlabel=label, xlim=(x[0], x[-1]))
         axes[0, 0].set(ylabel="neuron", ylim=(-0.5, neurons - 0.5))
         axes[1, 0].set(ylabel="rate (Hz)", ylim=(0, None))
-    if any(counted):
-        notes.append("Where spikes are too many to be drawn, darker means more of them.")
     bins = f"{width * 1000:g} ms" if width < 1 else f"{width:g} s"
     notes.append(f"Below: mean rate of the {neurons} neurons in bins of {bins}.")
     choice.title(fig, shown, *notes)
     return fig
+
+
+def _spikes(fig, axes, columns, neurons):
+    """Each spike as a mark, or if they are too many a map of their rate."""
+    if all(column.drawable(neurons) for column in columns):
+        for ax, column in zip(axes[0], columns, strict=True):
+            column.marks(ax, neurons)
+        return
+    maps = [column.map(neurons) for column in columns]
+    colours = figures.scale(*(image for *_, image in maps)) | {"cmap": "Greys"}
+    for ax, (x, y, image) in zip(axes[0], maps, strict=True):
+        mesh = ax.pcolormesh(x, y, image, rasterized=True, **colours)
+    fig.colorbar(mesh, ax=list(axes.flat), label="spikes: rate (Hz)", aspect=30, pad=0.02)
 
 
 class _Column:
@@ -61,12 +72,12 @@ class _Column:
         self.neurons = int(self.spikes.attrs.get("neurons", 0)) or int(self.spikes["neuron"].max()) + 1
         begin = _begins(shown, numbers)
         times = self.spikes["time"][self.slice]
-        self.start = begin[0] if begin[0] is not None else float(times[0])
-        self.stop = begin[-1] if begin[-1] is not None else float(times[-1])
-        self.stop = max(self.stop, float(times[-1]))
+        first, last = float(times[0]), float(times[-1]) + float(self.spikes.attrs.get("time_step", 0))
+        self.start = first if begin[0] is None else begin[0]
+        self.stop = last if begin[-1] is None else max(begin[-1], last)
         if len(labels) == 1:  # then it is known when spikes were looked for
             self.start = max(self.start, float(self.spikes.attrs.get("start", self.start)))
-            self.stop = max(float(times[-1]), min(self.stop, float(self.spikes.attrs.get("stop", self.stop))))
+            self.stop = max(last, min(self.stop, float(self.spikes.attrs.get("stop", self.stop))))
         self.begins = [at - self.start for at in begin[1:-1] if at is not None]
 
     @property
@@ -79,30 +90,33 @@ class _Column:
         for start, times in thinning.pieces(part["time"], "spike"):
             yield times - self.start, part["neuron"].isel(spike=slice(start, start + len(times))).values
 
-    def draw(self, ax, neurons):
-        """Draw the spikes; returns whether they are shown as counts."""
-        number = self.slice.stop - self.slice.start
-        if number <= MOST_MARKS and neurons <= thinning.ROWS:
-            for times, indices in self._pieces():
-                size = min(40.0, max(1.0, (120.0 / neurons) ** 2))
-                ax.scatter(
-                    times * self.factor, indices, s=size, marker="|", color=figures.TARGET_COLOUR, linewidths=0.6,
-                    rasterized=number > 3000,
-                )  # fmt: skip
-            return False
-        rows = min(neurons, thinning.ROWS)
-        edges = np.linspace(0, self.stop - self.start, thinning.COLUMNS // 2 + 1), np.linspace(0, neurons, rows + 1)
-        counts = sum(np.histogram2d(times, indices, edges)[0] for times, indices in self._pieces())
-        ax.pcolormesh(edges[0] * self.factor, edges[1] - 0.5, counts.T, cmap="Greys", rasterized=True)
-        return True
+    def drawable(self, neurons):
+        """Whether the spikes are so few that each can be seen."""
+        return self.slice.stop - self.slice.start <= MOST_MARKS and neurons <= thinning.ROWS
+
+    def marks(self, ax, neurons):
+        """Draw each spike."""
+        for times, indices in self._pieces():
+            ax.scatter(
+                times * self.factor, indices, s=min(40.0, max(1.0, (120.0 / neurons) ** 2)), marker="|",
+                color=figures.TARGET_COLOUR, linewidths=0.6, rasterized=len(times) > 3000,
+            )  # fmt: skip
+
+    def map(self, neurons):
+        """Edges in time and among neurons, and rates between them (Hz)."""
+        rows = np.append(np.arange(0, neurons, thinning.size_of_bins(neurons, thinning.ROWS)), neurons)
+        edges = np.linspace(0, self.stop - self.start, thinning.COLUMNS // 2 + 1)
+        counts = sum(np.histogram2d(times, indices, (edges, rows))[0] for times, indices in self._pieces())
+        return edges * self.factor, rows - 0.5, (counts / np.outer(np.diff(edges), np.diff(rows))).T
 
     def rate(self, ax, neurons, width, step):
         """Draw the population's rate; returns the edges of its bins and the axis's label."""
-        # Spikes lie on the steps, so edges lie between them.
-        edges = np.arange(0, max(self.stop - self.start, width) + 0.5 * width, width) - step / 2
+        duration = self.stop - self.start
+        inner = np.arange(1, max(1, round(duration / width))) * width  # the last bin is what is left
+        edges = np.concatenate([[0.0], inner, [duration]]) - step / 2  # spikes lie on the steps: edges between them
         counts = sum(np.histogram(times, edges)[0] for times, _ in self._pieces())
         edges_shown = edges * self.factor
-        ax.stairs(counts / (neurons * width), edges_shown, color=figures.COLOURS[0], fill=True, alpha=0.5)
+        ax.stairs(counts / (neurons * np.diff(edges)), edges_shown, color=figures.COLOURS[0], fill=True, alpha=0.5)
         since = "in the trial" if len(self.numbers) == 1 else f"since trial {self.numbers[0]}'s beginning"
         return edges_shown, f"time {since} ({'s' if self.factor == 1 else 'ms'})"
 

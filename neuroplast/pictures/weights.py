@@ -78,7 +78,7 @@ def _distributions(ax, snapshots, label):
     edges = np.linspace(-limit, limit, BINS + 1)
     for (name, matrix), colour in zip(snapshots.items(), figures.COLOURS, strict=False):
         ax.stairs(np.histogram(matrix, edges)[0], edges, color=colour, linewidth=1.5, label=name)
-    ax.set(xlabel=label, ylabel="number of weights", ylim=(0, None))
+    ax.set(xlabel=label, ylabel="number of weights", ylim=(0, 1.3 * ax.get_ylim()[1]))  # with room for the legend
     ax.legend(loc="upper left", handlelength=1, borderaxespad=0)
 
 
