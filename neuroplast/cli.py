@@ -103,7 +103,13 @@ def run(
     ] = None,
     record: Annotated[
         list[str] | None,
+<<<<<<< HEAD
+        typer.Option(
+            metavar="GROUP.VARIABLE", help="What to record besides: units.h:every=10, units.spikes:trials=-1."
+        ),
+=======
         typer.Option(metavar="GROUP.VARIABLE", help="What to record: units.h:every=10, units.spikes:trials=-1."),
+>>>>>>> heads/models
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
@@ -137,23 +143,46 @@ def run(
 
 @app.command()
 @reporting
-def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its name in runs/.")]):
-    """The record of a run, with the table of paper and measured values."""
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, its name in runs/, or a net's folder.")],
+    plot: Annotated[
+        str | None,
+        typer.Option(metavar="rates|raster|weights|loss|alignment", help="Draw this instead of the record."),
+    ] = None,
+    net: Annotated[str | None, typer.Option(metavar="LABEL", help="Which net to draw.")] = None,
+    variable: Annotated[str | None, typer.Option(metavar="NAME", help="What to draw, such as units.h.")] = None,
+    trials: Annotated[str | None, typer.Option(metavar="N,N", help="Trials to draw, such as 0,-1.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the picture.", show_default="the run's")] = None,
+):
+    """The record of a run, with the table of paper and measured values and what was recorded; or pictures of it."""
     from rich.console import Console
 
     from neuroplast.files import read_json
-    from neuroplast.report import print_paths, print_record
+    from neuroplast.report import print_contents, print_paths, print_record
     from neuroplast.runs import is_running
-    from neuroplast.traces import RECORD
+    from neuroplast.traces import NETS, RECORD, Traces
 
-    folder = run if (run / RECORD).exists() else Path("runs") / run
-    if not (folder / RECORD).exists():
+    of_a_net = run.parent.name == NETS and (run.parents[1] / RECORD).exists() and run.is_dir()
+    folder = run if of_a_net or (run / RECORD).exists() else Path("runs") / run
+    if not of_a_net and not (folder / RECORD).exists():
         there = sorted(path.parent.name for path in Path("runs").glob(f"*/{RECORD}"))
         raise InputError(f"{run}: is no run's folder. In runs/ there are: {', '.join(there) or 'none'}.")
-    console, record = Console(), read_json(folder / RECORD)
-    if record["status"] == "running" and not is_running(folder):
+    if plot is not None:
+        from neuroplast.pictures import write
+        from neuroplast.pictures.choice import numbers
+
+        options = {"net": net, "variable": variable, "trials": numbers(trials)}
+        for path in write(Traces.load(folder), plot, out, **options):
+            typer.echo(path)
+        return
+    if any(option is not None for option in (net, variable, trials, out)):
+        raise InputError("--net, --variable, --trials and --out say what to draw: give --plot too.")
+    whole = folder.parents[1] if of_a_net else folder
+    console, record = Console(), read_json(whole / RECORD)
+    if record["status"] == "running" and not is_running(whole):
         record["status"] = "killed before its end; go on with --resume"
     print_record(record, console)
+    print_contents(folder, console)
     print_paths(folder, console)
 
 

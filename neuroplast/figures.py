@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from neuroplast.files import written_whole
@@ -17,6 +18,9 @@ from neuroplast.files import written_whole
 #: Okabe and Ito's palette, https://jfly.uni-koeln.de/color/ (without its yellow, pale on white).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 TARGET_COLOUR = "#000000"
+#: For what is never negative: perceptually uniform, and made for all kinds of colour vision.
+SEQUENTIAL = matplotlib.colormaps["cividis"]
+DPI = 200
 STYLE = {
     "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
     "axes.spines.top": False,
@@ -32,6 +36,50 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "neuroplast",  # the same figure gives the same file
 }
+
+
+def _signed() -> ListedColormap:
+    """From blue over near-white to brown: straight lines in Oklab, so that equal steps look equal, on both sides alike.
+
+    Lightness falls evenly from zero on either side, and blue differs from brown for all kinds of colour vision. Oklab:
+    Ottosson (2020), https://bottosson.github.io/posts/oklab/.
+    """
+    ends = np.array([[0.42, -0.02, -0.14], [0.97, 0.0, 0.0], [0.42, 0.085, 0.078]])  # lightness, green-red, blue-yellow
+    lab = np.stack([np.interp(np.linspace(-1, 1, 257), (-1, 0, 1), channel) for channel in ends.T], axis=1)
+    lms = (
+        lab
+        @ np.array(
+            [[1, 1, 1], [0.3963377774, -0.1055613458, -0.0894841775], [0.2158037573, -0.0638541728, -1.2914855480]]
+        )
+    ) ** 3
+    linear = lms @ np.array(
+        [
+            [4.0767416621, -1.2684380046, -0.0041960863],
+            [-3.3077115913, 2.6097574011, -0.7034186147],
+            [0.2309699292, -0.3413193965, 1.7076147010],
+        ]
+    )
+    rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.abs(linear) ** (1 / 2.4) - 0.055)
+    return ListedColormap(rgb.clip(0, 1), name="neuroplast_signed")
+
+
+#: For what may be negative: give it limits symmetric about zero, as `scale` does.
+SIGNED = _signed()
+
+
+def scale(*arrays) -> dict:
+    """Colours for arrays that are to be compared: one map and its limits, symmetric about 0 if any number is negative.
+
+    Returns
+    -------
+    dict
+        ``cmap`` and ``norm``, for `Axes.pcolormesh` and `Axes.imshow`. What is missing (NaN) stays blank.
+    """
+    found = [array[np.isfinite(array)] for array in map(np.asarray, arrays)]
+    low, high = min(array.min(initial=0) for array in found), max(array.max(initial=0) for array in found)
+    if low < 0:
+        low, high = -max(-low, high), max(-low, high)
+    return {"cmap": SIGNED if low < 0 else SEQUENTIAL, "norm": Normalize(low, high if high > 0 else 1.0)}
 
 
 def style():
@@ -59,6 +107,29 @@ def subplots(rows: int = 1, columns: int = 1, *, width: float = 3.4, height: flo
         fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
         FigureCanvasAgg(fig)
         return fig, fig.subplots(rows, columns, **options)
+
+
+def mosaic(layout, *, width: float = 6.8, height: float = 5.0, **options):
+    """Figure with axes of different sizes in the package's style, apart from pyplot's state.
+
+    Parameters
+    ----------
+    layout : list of lists of str
+        As for `matplotlib.figure.Figure.subplot_mosaic`.
+    width, height : float
+        Size of the figure (inch).
+    **options
+        Passed to `matplotlib.figure.Figure.subplot_mosaic`.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+    axes : dict of str to matplotlib.axes.Axes
+    """
+    with style():
+        fig = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(fig)
+        return fig, fig.subplot_mosaic(layout, **options)
 
 
 def median_quartile_curve(ax, x, samples, label: str | None = None, **options):
@@ -153,9 +224,9 @@ def save(fig, folder, name: str = "figure") -> list[Path]:
     """
     paths = [Path(folder) / f"{name}.png", Path(folder) / f"{name}.svg"]
     with style():
-        for path, options in zip(paths, ({"dpi": 200}, {"metadata": {"Date": None}}), strict=True):
+        for path, options in zip(paths, ({}, {"metadata": {"Date": None}}), strict=True):
             with written_whole(path) as temporary:
-                fig.savefig(temporary, format=path.suffix[1:], **options)
+                fig.savefig(temporary, format=path.suffix[1:], dpi=DPI, **options)
     return paths
 
 

@@ -53,14 +53,18 @@ class Claim:
     check : callable
         From the results (`xarray.Dataset`) to ``(measured, verdict)``: a text and one of "holds",
         "does not hold", "not run".
+    values : dict of str to float
+        Metrics with the numbers that they are compared with, such as ``{"alignment": 0.7}``: lines in the pictures of
+        ``neuroplast show --plot``.
     """
 
     name: str
     paper: str
     check: Callable[[xr.Dataset], tuple[str, str]]
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
-    def measure(self, dataset: xr.Dataset) -> dict[str, str]:
-        """Row of the table: name, paper, measured, verdict.
+    def measure(self, dataset: xr.Dataset) -> dict[str, Any]:
+        """Row of the table: name, paper, measured, verdict; and the values, if there are any.
 
         Raises
         ------
@@ -73,7 +77,8 @@ class Claim:
                 f"Claim {self.name!r}: check should return (measured text, one of {', '.join(VERDICTS)}). "
                 f"Got {answer!r} instead."
             )
-        return {"name": self.name, "paper": self.paper, "measured": str(answer[0]), "verdict": answer[1]}
+        row = {"name": self.name, "paper": self.paper, "measured": str(answer[0]), "verdict": answer[1]}
+        return row | ({"values": dict(self.values)} if self.values else {})
 
 
 def holds(condition) -> str:

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from neuroplast.errors import InputError
 from neuroplast.progress import duration
+from neuroplast.traces import Traces
 
 COLOURS = {"holds": "green", "does not hold": "red", "not run": "yellow"}
 
@@ -50,6 +52,43 @@ def print_record(record: dict, console: Console) -> None:
         parameters.add_row(name, Text(entry["value"]), Text(entry["doc"]))
     console.print(parameters)
     print_claims(record, console)
+
+
+def print_contents(folder: Path, console: Console) -> None:
+    """Table of what was recorded, and the nets; reads no data."""
+    try:
+        traces = Traces.load(folder)
+        arrays, nets = traces.dataset.data_vars, traces.nets
+    except InputError as err:
+        console.print(f"recorded: {err}", highlight=False, markup=False)
+        return
+    table = Table("recorded", "kind", "dimensions", "unit", "size", title_justify="left")
+    for name, array in arrays.items():
+        table.add_row(*_row(name, array))
+    if nets:
+        label, first = next(iter(nets.items()))
+        table.title = f"{len(nets)} nets; below the line what each has in nets/LABEL (here {label})"
+        table.add_section()
+        for name, array in first.dataset.data_vars.items():
+            table.add_row(*_row(name, array))
+    console.print(table)
+
+
+def _row(name, array):
+    sizes = " × ".join(f"{str(dim).removeprefix(f'{name}_')} {size}" for dim, size in array.sizes.items())
+    return [Text(str(text)) for text in (name, array.attrs.get("kind", ""), sizes, _unit(array), _bytes(array.nbytes))]
+
+
+def _unit(array):
+    return array.attrs.get("units", "")
+
+
+def _bytes(number):
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} GB"
 
 
 def print_paths(folder: Path, console: Console) -> None:

@@ -49,7 +49,12 @@ def _stays(dataset):
 
 
 EXPECTED = [
-    Claim("RFLO aligns W_out with B", "from about 0 towards 1; here: at every T from within 0.3 to above 0.7", _rises),
+    Claim(
+        "RFLO aligns W_out with B",
+        "from about 0 towards 1; here: at every T from within 0.3 to above 0.7",
+        _rises,
+        values={"alignment": 0.7},
+    ),
     Claim("BPTT does not", "no such claim; here: at every T it ends within 0.3 of 0", _stays),
 ]
 

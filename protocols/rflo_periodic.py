@@ -76,7 +76,12 @@ EXPECTED = [
     Claim(
         "both end below the untrained network", "final loss of BPTT, RFLO below it; here: and below silence", _learns
     ),
-    Claim("RFLO aligns W_out with B (figure 2c)", "from about 0 towards 1; here: to above 0.7", _aligns),
+    Claim(
+        "RFLO aligns W_out with B (figure 2c)",
+        "from about 0 towards 1; here: to above 0.7",
+        _aligns,
+        values={"alignment": 0.7},
+    ),
 ]
 
 

@@ -53,6 +53,51 @@ def test_colours_stand_out_from_white_and_from_each_other():
     assert luminance.max() < 0.75
 
 
+#: What colours look like, as linear RGB, without one kind of cone: Machado, Oliveira, Fernandes (2009).
+BLIND = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def cielab(rgb, blind=None):
+    """CIELAB (D65) of sRGB colours as somebody sees them."""
+    rgb = np.atleast_2d(rgb)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    if blind:
+        linear = (linear @ np.array(BLIND[blind]).T).clip(0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    x, y, z = np.cbrt((linear @ np.array(to_xyz).T / [0.95047, 1, 1.08883]).clip(0.008856)).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("blind", [None, *BLIND])
+def test_colours_differ_for_every_kind_of_vision(blind):
+    lab = cielab([colors.to_rgb(colour) for colour in figures.COLOURS], blind)
+    distance = np.linalg.norm(lab[:, None] - lab, axis=2)
+    assert distance[np.triu_indices(len(lab), 1)].min() > 10  # 2.3 can just be told apart
+    low, _, high = cielab(figures.SIGNED([0.0, 0.5, 1.0])[:, :3], blind)
+    assert np.linalg.norm(low - high) > 25
+
+
+def test_signed_colours_are_even_and_alike_on_both_sides():
+    lightness = cielab(np.array(figures.SIGNED.colors))[:, 0]
+    middle = len(lightness) // 2
+    assert lightness.argmax() == middle and lightness[middle] > 90
+    np.testing.assert_allclose(lightness, lightness[::-1], atol=4)
+    steps = np.abs(np.diff(lightness))
+    assert steps.max() < 1.5 * steps.min()
+    assert min(map(min, figures.SIGNED.colors)) > 0  # none was cut off at the edge of what a screen can show
+
+
+def test_a_scale_is_symmetric_if_there_are_signs():
+    both, positive = figures.scale([-1.0, np.nan], [3.0]), figures.scale([1.0, 3.0])
+    assert (both["norm"].vmin, both["norm"].vmax) == (-3, 3) and both["cmap"] is figures.SIGNED
+    assert (positive["norm"].vmin, positive["norm"].vmax) == (0, 3) and positive["cmap"] is figures.SEQUENTIAL
+    assert figures.scale(np.zeros(3))["norm"].vmax > 0
+
+
 def test_a_saved_figure_is_two_files_the_same_each_time(tmp_path):
     def draw(folder):
         folder.mkdir()

@@ -68,7 +68,7 @@ def follow(tmp_path, monkeypatch):
 
 
 def test_there_is_a_page_for_each_part():
-    assert PAGES == ["add_a_model", "add_a_protocol", "add_a_rule", "add_a_task"]
+    assert PAGES == ["add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "look_at_a_run"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -187,3 +187,19 @@ def test_the_protocol_runs_and_is_read_again(follow, capsys):
     resumed = runner.invoke(app, ["run", "my_protocol.py", *small, "--target", "numpy", "--resume"])
     assert resumed.exit_code == 0 and "nothing is left to do" in resumed.output
     assert re.search(r"^status +done", runner.invoke(app, ["show", "my_protocol-0"]).output, re.MULTILINE)
+
+
+def test_a_run_is_looked_at(follow, capsys):
+    follow("look_at_a_run")
+    commands = re.findall(r"^\$ neuroplast (.+)$", "\n".join(blocks("look_at_a_run", "console")), re.MULTILINE)
+    small = ["trials=60", "nets=1", "tau=2*ms", "periods=20", "eta_bptt=0.03", "eta_rflo=0.03"]
+    small = [word for setting in small for word in ("--set", setting)] + ["--target", "numpy"]
+    for command in commands:
+        done = CliRunner().invoke(app, command.split() + small * command.startswith("run"), env={"COLUMNS": "150"})
+        assert done.exit_code == 0, done.output
+        if "--plot" in command:
+            assert done.output.split() == [f"runs/look/plot-{command.split()[3]}.{kind}" for kind in ("png", "svg")]
+    runpy.run_path("look.py")
+    there = printed("look_at_a_run", "python look.py").replace("2999", "59").split()
+    assert capsys.readouterr().out.split() == there
+    assert "before learning" in Path("before_and_after.svg").read_text()
