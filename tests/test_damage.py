@@ -8,7 +8,7 @@ import h5py
 import pytest
 import xarray as xr
 from fakes import RECORDED, FakeSimulation
-from recordings import EVERY, LENGTHS, monitors
+from recordings import EVERY, LENGTHS, flip, monitors
 
 from neuroplast.errors import InputError
 from neuroplast.files import FORMAT
@@ -51,17 +51,6 @@ def copied(tmp_path):
 def cut_in_half(path):
     with open(path, "r+b") as file:
         file.truncate(path.stat().st_size // 2)
-
-
-def flip(path, name, record=0):
-    """Change one byte of an array, as a bad disk does."""
-    with h5py.File(path, "r") as file:
-        chunk = file[name].id.get_chunk_info(record)
-    with open(path, "r+b") as file:
-        file.seek(chunk.byte_offset + chunk.size // 2)
-        byte = file.read(1)[0]
-        file.seek(-1, 1)
-        file.write(bytes([byte ^ 0x10]))
 
 
 def newer(path):

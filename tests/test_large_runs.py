@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from fakes import RECORDED, FakeSimulation
-from recordings import EVERY, UNITS, arrays, monitors
+from recordings import EVERY, UNITS, arrays, flip, monitors
 
 from neuroplast import hdf5
 from neuroplast.errors import InputError
@@ -233,3 +233,41 @@ def test_spikes_in_segments_without_any(tmp_path):
     only.folder.mkdir()
     write_segment(only.folder, 0, spikes(0), item, 0, 1)
     assert Traces.load(only.folder).spikes["a"].sizes["spike"] == 0
+
+
+EQUAL = {trial: 8 for trial in range(6)}  # trials of as many steps
+
+
+def assembled(folder, cuts, lengths=EQUAL):
+    """Results of segments that were cut at these steps, counted over all trials."""
+    folder.mkdir()
+    for number, (start, stop) in enumerate(zip([0, *cuts], [*cuts, 1000], strict=True)):
+        parts = {m: {v: a[start:stop] for v, a in found.items()} for m, found in monitors(lengths=lengths).items()}
+        write_segment(folder, number, parts, EVERY, number, number + 1)
+    Segments(folder).assemble(folder / "results.nc", {})
+    return (folder / "results.nc").read_bytes()
+
+
+@pytest.mark.parametrize("lengths", [EQUAL, {0: 8, 1: 7, 2: 8, 3: 8}], ids=["equal", "unequal"])
+def test_chunks_that_are_copied_are_those_that_are_written(tmp_path, monkeypatch, lengths):
+    """Cut between trials, chunks are copied as they are stored; cut within, some are read and written."""
+    copied = []
+    chunk = Segments.chunk
+    monkeypatch.setattr(hdf5, "CHUNK", 4 * 3 * 8)  # four steps of three neurons
+    monkeypatch.setattr(Segments, "chunk", lambda *key: copied.append(chunk(*key)) or copied[-1])
+    found = {assembled(tmp_path / str(number), cuts, lengths) for number, cuts in enumerate([[], [8, 16], [3, 11, 21]])}
+    assert len(found) == 1
+    assert any(data is not None for data in copied) and None in copied
+    whole = label(arrays(lengths=lengths), EVERY)
+    xr.testing.assert_identical(open_netcdf(tmp_path / "2" / "results.nc"), whole)
+
+
+def test_damage_is_not_copied_unseen(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "CHUNK", 4 * 3 * 8)
+    write_segment(tmp_path, 0, monitors(lengths=EQUAL), EVERY, 0, 1)
+    flip(tmp_path / "segments" / "0000.nc", "units_h.h", 3)
+    Segments(tmp_path).assemble(tmp_path / "results.nc", {})
+    rates = Traces.load(tmp_path).rates["units"]
+    assert rates[0].notnull().all()
+    with pytest.raises(InputError, match="reading of 'units.h' failed .its checksum is wrong"):
+        rates[1].values  # noqa: B018
