@@ -101,10 +101,10 @@ sigma : second**-0.5 (shared, constant)     # strength of the noise
 """
 # Total current by whether there is an input, and whether the output is fed back.
 CURRENTS = {
-    (False, False): "u = I_rec : 1",
-    (True, False): "u = I_rec + I_in : 1",
-    (False, True): "u = I_rec + I_fb : 1",
-    (True, True): "u = I_rec + I_in + I_fb : 1",
+    (False, False): "u = I_rec : 1  # total current",
+    (True, False): "u = I_rec + I_in : 1  # total current",
+    (False, True): "u = I_rec + I_fb : 1  # total current",
+    (True, True): "u = I_rec + I_in + I_fb : 1  # total current",
 }
 I_IN = """
 I_in : 1                                    # input current, W_in x

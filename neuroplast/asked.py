@@ -1,4 +1,4 @@
-"""What ``--record`` asks a run for: whether its models have it, whether it fits on the disk, whether it was recorded."""
+"""What ``--record`` asks a run for: whether its models have it, whether the disk has room, whether it was recorded."""
 
 from __future__ import annotations
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from neuroplast.errors import InputError
-from neuroplast.files import read_json, remove_leftovers, write_json, written_whole
-from neuroplast.segments import SEGMENTS
+from neuroplast.files import FORMAT, read_json, remove_leftovers, write_json, written_through
+from neuroplast.segments import SEGMENTS, Segments, begin_anew
 from neuroplast.traces import POINTER
 
 
@@ -55,7 +57,7 @@ class Checkpoint:
         """
         (self.folder / POINTER).parent.mkdir(parents=True, exist_ok=True)
         if self.exists:
-            pointer = read_json(self.folder / POINTER)
+            pointer = read_json(self.folder / POINTER, begin_anew(self.folder))
             self._check_plan(pointer)
             self.position, self.segments = pointer["position"], pointer["segments"]
             self.complete, self._state_file = pointer["complete"], pointer["state"]
@@ -68,12 +70,30 @@ class Checkpoint:
     def save(self, state: dict, position: int) -> None:
         """Put a new state on disk and point to it; one more segment is there."""
         name = f"state-{self.segments:04d}.npz"
-        with written_whole(self.folder / POINTER.replace("pointer.json", name)) as temporary:
-            with open(temporary, "wb") as file:
-                np.savez(file, **state)
+        with written_through(self.folder / POINTER.replace("pointer.json", name)) as file:
+            np.savez(file, **state)
         self.position, self.segments, self._state_file = position, self.segments + 1, name
         self._point()
         self._remove_other_states()
+
+    def verify(self) -> None:
+        """Read the segments, so that damage is found before more is computed.
+
+        Raises
+        ------
+        InputError
+            If one is damaged or missing.
+        """
+        there = Segments(self.folder)
+        if there.position < self.position:
+            missing = self.folder / SEGMENTS / f"{len(there.paths):04d}.nc"
+            raise InputError(f"{missing}: is missing. {begin_anew(self.folder)}")
+        there.verify()
+
+    def restart(self) -> None:
+        """Begin again: the results of a training that had ended are gone."""
+        self.position = self.segments = 0
+        self.complete, self._state_file = False, ""
 
     def finish(self) -> None:
         """Mark the training as complete."""
@@ -86,6 +106,7 @@ class Checkpoint:
 
     def _point(self):
         pointer = {
+            "format": FORMAT,
             "position": self.position,
             "segments": self.segments,
             "state": self._state_file,
@@ -114,9 +135,13 @@ class Checkpoint:
 
 def read_state(folder: Path) -> dict[str, np.ndarray]:
     """Last state that a training in `folder` has put on disk: ``object.variable`` to array."""
-    name = read_json(folder / POINTER)["state"]
-    with np.load((folder / POINTER).with_name(name), allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    advice = begin_anew(folder)
+    path = (folder / POINTER).with_name(read_json(folder / POINTER, advice)["state"])
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+        raise InputError(f"{path}: is damaged or cut short ({err}). {advice}") from err
 
 
 def fingerprint(state: dict, length: int) -> str:

@@ -54,6 +54,90 @@ def written_whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+class Sink:
+    """File that a library writes to which cannot cope with a full disk.
+
+    HDF5 never closes a file that it failed to write, and a zip archive tries to write its end first. So a failed write
+    is kept here, and the library told that all is well; `check` raises the error.
+    """
+
+    def __init__(self, path: Path):
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._place = 0
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise what went wrong so far."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._handle)
+
+    def seekable(self):
+        """As of a file, like all that follows: called by the library."""
+        return True
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        """Go to a place."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}.get(whence)
+        self._place = offset + (os.fstat(self._handle).st_size if start is None else start)
+        return self._place
+
+    def tell(self):
+        """The place."""
+        return self._place
+
+    def read(self, size=-1):
+        """What makes it a file for h5py, which calls `readinto`."""
+        raise NotImplementedError
+
+    def readinto(self, buffer):
+        """Read from the place."""
+        found = os.preadv(self._handle, [buffer], self._place)
+        self._place += found
+        return found
+
+    def write(self, data):
+        """Write, unless a write has failed."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self._error is None:
+            try:
+                done += os.pwrite(self._handle, view[done:], self._place + done)
+            except OSError as err:
+                self._error = err
+        self._place += len(view)
+        return len(view)
+
+    def truncate(self, size):
+        """Set the size."""
+        try:
+            os.ftruncate(self._handle, size)
+        except OSError as err:
+            self._error = self._error or err
+        return size
+
+    def flush(self):
+        """Nothing is held back."""
+
+
+@contextlib.contextmanager
+def written_through(path: Path) -> Iterator[Sink]:
+    """As `written_whole`, but gives a `Sink`; what the library makes of a failed write is not seen."""
+    with written_whole(path) as temporary:
+        sink = Sink(temporary)
+        try:
+            yield sink
+        except (OSError, RuntimeError, ValueError):
+            sink.check()
+            raise
+        finally:
+            sink.close()
+        sink.check()
+
+
 def write_json(path: Path, content) -> None:
     """Write plain data as indented JSON, whole or not at all."""
     with written_whole(path) as temporary:

@@ -3,78 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from neuroplast.errors import InputError
-from neuroplast.files import written_whole
+from neuroplast.files import written_through
 
 #: Bytes that are read or written at once.
 BLOCK = 16 << 20
 #: Bytes of a chunk: what has to be read for a single value.
 CHUNK = 1 << 20
-
-
-class Sink:
-    """File that an HDF5 file is written to.
-
-    The library cannot close a file that it failed to write: its handle stays open, and the room taken. So a failed
-    write is kept here, and the library told that all is well; `check` raises the error.
-    """
-
-    def __init__(self, path: Path):
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._place = 0
-        self.error: OSError | None = None
-
-    def check(self) -> None:
-        """Raise what went wrong so far."""
-        if self.error is not None:
-            raise self.error
-
-    def seek(self, offset, whence=os.SEEK_SET):
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}.get(whence)
-        self._place = offset + (os.fstat(self._handle).st_size if start is None else start)
-        return self._place
-
-    def tell(self):
-        return self._place
-
-    def read(self, size=-1):  # what makes it a file for h5py, which then calls readinto
-        raise NotImplementedError
-
-    def readinto(self, buffer):
-        found = os.preadv(self._handle, [buffer], self._place)
-        self._place += found
-        return found
-
-    def write(self, data):
-        view = memoryview(data).cast("B")
-        done = 0
-        while done < len(view) and self.error is None:
-            try:
-                done += os.pwrite(self._handle, view[done:], self._place + done)
-            except OSError as err:
-                self.error = err
-        self._place += len(view)
-        return len(view)
-
-    def truncate(self, size):
-        try:
-            os.ftruncate(self._handle, size)
-        except OSError as err:
-            self.error = self.error or err
-        return size
-
-    def flush(self):
-        """Nothing is held back."""
-
-    def close(self):
-        os.close(self._handle)
 
 
 @contextlib.contextmanager
@@ -91,20 +31,8 @@ def new_file(path: Path, opener) -> Iterator[tuple]:
     DiskFull, InputError
         As from `neuroplast.files.written_whole`; from ``check()`` as soon as a write has failed.
     """
-    with written_whole(path) as temporary:
-        sink = Sink(temporary)
-        try:
-            try:
-                with opener(sink, "w") as file:
-                    yield file, sink.check
-            except InputError:
-                raise  # from what was to be written
-            except (OSError, RuntimeError) as err:
-                sink.check()
-                raise OSError(errno.EIO, f"HDF5: {err}") from err
-            sink.check()
-        finally:
-            sink.close()
+    with written_through(path) as sink, opener(sink, "w") as file:
+        yield file, sink.check
 
 
 @contextlib.contextmanager

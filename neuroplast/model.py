@@ -112,7 +112,7 @@ class Model:
         recorded, nothing, _ = self._expected(seed, counts, task)
         if nothing and trials:
             raise InputError(
-                f"{', '.join(nothing)}: there would be no record in {trials} trials and {counts['tests']} tests. every= "
+                f"{', '.join(nothing)}: there would be no record in {trials} trials and {counts['tests']} tests. every "
                 "counts the steps of a trial, or the trials where the end of each is recorded."
             )
         out = self.simulation.run(begin, seed=seed, counts=counts)

@@ -17,8 +17,8 @@ from neuroplast.files import FORMAT, check_format
 from neuroplast.layout import Column
 
 ADVICE = (
-    "Delete it and go on with --resume: what is missing is computed again, to the same numbers. Or run again in another "
-    "folder."
+    "Delete it and go on with --resume: what is missing is computed again, to the same numbers. Or run again in "
+    "another folder."
 )
 #: Arrays of fewer bytes are kept in memory once they have been read as a whole.
 SMALL = 16 << 20

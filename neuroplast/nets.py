@@ -56,6 +56,7 @@ def train_many(
     diverged: str = "raise",
     progress: Progress | None = None,
     segment_seconds: float = 2.0,
+    attrs: Mapping | None = None,
 ) -> list[Trained]:
     """Train several nets side by side; with `resume`, those that have ended are not run again.
 
@@ -75,6 +76,8 @@ def train_many(
     progress : Progress, optional
     segment_seconds : float
         Time that a segment should take.
+    attrs : dict, optional
+        Attributes of each net's results: where they come from.
 
     Returns
     -------
@@ -112,6 +115,7 @@ def train_many(
                 label=job.label,
                 pace=paces[id(job.sim)],
                 stop=stop,
+                attrs=attrs,
             )
         except DivergedError as err:
             lost[job.label] = err

@@ -13,6 +13,7 @@ A protocol is a module of 30 to 80 lines that declares
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -27,12 +28,13 @@ import xarray as xr
 from neuroplast.asked import check_asked, check_space, say_unrecorded
 from neuroplast.catalogue import ProtocolInfo, find, load
 from neuroplast.errors import DivergedError, InputError
+from neuroplast.files import DiskFull
 from neuroplast.nets import Job, train_many
 from neuroplast.parameters import describe, with_overrides, with_settings
 from neuroplast.progress import Progress
 from neuroplast.report import print_claims, print_paths
 from neuroplast.runs import RunFolder, compiler_version, environment
-from neuroplast.traces import NETS, RESULTS, Traces, write_dataset
+from neuroplast.traces import NETS, RESULTS, Traces, only_aside, open_netcdf, write_dataset
 from neuroplast.training import Trained, train
 
 VERDICTS = ("holds", "does not hold", "not run")
@@ -124,6 +126,7 @@ class Run:
         self._kept.update(item.name for item in options.get("recorded", ()))
         folder = self.folder.path / NETS / name if name else self.folder.path
         options = {"label": name or self.progress.title, "progress": self.progress} | options
+        options = {"attrs": _provenance(self.folder.record)} | options
         return train(sim, folder, resume=self.folder.resumed, **options)
 
     def train_many(self, jobs: Iterable[Job], *, part: str = "", diverged: str = "raise") -> list[Trained]:
@@ -146,6 +149,7 @@ class Run:
         # The numpy target runs in this process and on Brian2's arrays: one at a time.
         parallel = 1 if self.target == "numpy" else max(1, min(self.threads, len(jobs)))
         options = {"parallel": parallel, "resume": self.folder.resumed, "progress": self.progress}
+        options["attrs"] = _provenance(self.folder.record)
         trained = train_many(jobs, self.folder.path / part, diverged=diverged, **options)
         left_out = {job.label for job in jobs} - {net.folder.name for net in trained}
         if left_out:
@@ -257,7 +261,7 @@ def run_protocol(
     }
     path = Path(out) if out is not None else Path("runs") / f"{info.name}-{seed}"
     with RunFolder.open(path, identity, resume=resume) as folder:
-        if folder.record["status"] == "done":
+        if folder.done:
             progress.say(f"{path}: this run is done; nothing is left to do.")
         else:
             folder.update(**_origin(info, target, threads, quick))
@@ -298,16 +302,18 @@ def _carry_out(module, parameters, run, again):
             dataset = module.experiment(parameters, run)
         if not isinstance(dataset, xr.Dataset):
             raise InputError(f"experiment() should return an xarray.Dataset. Got {type(dataset).__name__}.")
-        # The experiment's results may be read lazily from the file that is written now.
-        dataset = dataset.load().assign_attrs(_provenance(module, folder.record))
+        dataset = _with_aside(dataset, folder.path / RESULTS).assign_attrs(_provenance(folder.record))
         write_dataset(dataset, folder.path / RESULTS)
         claims = [claim.measure(dataset) for claim in module.EXPECTED]
         _draw(module, dataset, folder.path)
         say_unrecorded(run.record, run._kept, run.progress.say)
         folder.end("done", claims=claims)
-    except KeyboardInterrupt:
-        folder.end("interrupted")
-        run.progress.say(f"Interrupted; what is done is kept in {folder.path}. Go on with:\n  {again}")
+    except (KeyboardInterrupt, DiskFull) as err:
+        full = isinstance(err, DiskFull)
+        with contextlib.suppress(InputError):  # where there is no room for the record either, it says "running"
+            folder.end("interrupted", **({"error": str(err)} if full else {}))
+        why = "The disk is full" if full else "Interrupted"
+        run.progress.say(f"{why}; what is done is kept in {folder.path}. Go on with:\n  {again}")
         raise
     except DivergedError as err:
         folder.end("diverged", error=str(err))
@@ -317,6 +323,23 @@ def _carry_out(module, parameters, run, again):
         if not folder.discard_if_unused():
             folder.end("failed", error=f"{type(err).__name__}: {err}")
         raise
+
+
+def _with_aside(dataset, results):
+    """The experiment's results, with what a net trained in the run's own folder recorded for itself."""
+    if not results.exists():
+        return dataset
+    aside = only_aside(open_netcdf(results))
+    aside = aside.drop_vars([name for name in aside.data_vars if name in dataset])
+    if not aside.data_vars:
+        return dataset
+    try:
+        return xr.merge([dataset, aside], compat="override", join="exact", combine_attrs="override")
+    except ValueError as err:
+        raise InputError(
+            f"{', '.join(aside.data_vars)}: recorded for this net only, with dimensions that the experiment's results "
+            f"have in other sizes ({err}). Give these arrays dimensions of their own: Recorded(..., prefix=True)."
+        ) from err
 
 
 def _draw(module, dataset, folder):
@@ -361,16 +384,17 @@ def _origin(info, target, threads, quick):
     }
 
 
-def _provenance(module, record):
+def _provenance(record):
     """What results.nc says about itself; nothing in it depends on when or how fast it was made."""
-    version = record["environment"]["versions"]["neuroplast"]
-    return {
-        "title": record["title"] or record["protocol"],
-        "source": f"neuroplast {version}, protocol {record['protocol']}",
-        "references": record["paper"]["doi"] or record["paper"]["figure"],
-        "seed": record["seed"],
-        "parameters": json.dumps(record["parameters"]),
+    version, paper = record.get("environment", {}).get("versions", {}).get("neuroplast"), record.get("paper", {})
+    found = {
+        "title": record.get("title") or record.get("protocol"),
+        "source": f"neuroplast {version}, protocol {record.get('protocol')}",
+        "references": paper.get("doi") or paper.get("figure"),
+        "seed": record.get("seed"),
+        "parameters": json.dumps(record.get("parameters", {})),
     }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _command(info, settings, record, seed, out, quick, target):

@@ -73,8 +73,9 @@ def add_records(
     InputError
         If there is no such group or variable, it is asked for twice, or spikes cannot be drawn from it.
     """
-    rates, rules, found = rates or {}, rules or {}, {}
-    for record in as_records(records):
+    rates, rules, found, records = rates or {}, rules or {}, {}, as_records(records)
+    named = {record.name for record in records if record.variable}
+    for record in records:
         try:
             names = _variables(record, groups, rates, rules)
         except InputError as err:
@@ -84,6 +85,8 @@ def add_records(
             continue
         for name in names:
             one = replace(record, what=f"{record.group}.{name}")
+            if not record.variable and one.name in named:
+                continue  # what is named by itself is recorded as it says there
             if one.name in found:
                 raise InputError(f"{one.name} is asked for twice. Put both into one record, such as trials=0,-1.")
             found[one.name] = (_add_spikes if name == SPIKES else _add_variable)(one, groups, nodes, rates)
@@ -114,14 +117,14 @@ def _variables(record, groups, rates, rules):
             return worth
     elif record.variable in there or (record.wants_spikes and record.group in rates):
         return [record.variable]
-    what = "has no rate and no rule's variables; name one" if group is not None and not record.variable else "is not there"
+    what = "should name a variable" if group is not None and not record.variable else "is not there"
     raise InputError(f"{record}: {record.what} {what}. There can be recorded: {'; '.join(recordable(groups, rates))}.")
 
 
 def _of_group(group):
     """Variables of a group that have a value for each of its elements."""
     names = []
-    for name in group.equations.names:
+    for name in sorted(group.equations.names):
         variable = group.variables[name]
         kinds = (ArrayVariable,) if isinstance(group, DenseSynapses) else (ArrayVariable, Subexpression)
         if isinstance(variable, kinds) and not variable.scalar:
@@ -140,7 +143,7 @@ def _add_variable(record, groups, nodes, rates):
         group, [variable, "trial", "k"] if at == "step" else [variable, "trial"], every=record.every,
         steps=record.steps, trials=record.trials, name=monitor,
     )  # fmt: skip
-    nodes[NODES[at, record.phase]].append(recorder)
+    _node(nodes, at, record).append(recorder)
     if synaptic:
         kind, dims, shape = "weights", ("pre", "post"), group.shape
     else:
@@ -157,11 +160,21 @@ def _add_spikes(record, groups, nodes, rates):
     source, monitor = groups[record.group], record.name.replace(".", "_")
     group, objects, described = spiking(record.name, source, rates[record.group], record.spikes or Spikes())
     recorder = SpikeRecorder(group, steps=record.steps, trials=record.trials, name=monitor)
-    nodes[NODES["step", record.phase]] += [*objects, recorder]
+    _node(nodes, "step", record).extend([*objects, recorder])
     return Recorded(
         record.name, f"{monitor}.i", "spikes", doc=f"spikes drawn from {record.group}.{rates[record.group].variable}",
         prefix=True, aside=record.aside, attrs=described,
     )  # fmt: skip
+
+
+def _node(nodes, at, record):
+    name = NODES[at, record.phase]
+    try:
+        return nodes[name]
+    except KeyError:
+        raise InputError(
+            f"{record}: the model has no {name!r} among its nodes ({', '.join(nodes)}), where that is recorded."
+        ) from None
 
 
 def _unit(variable):

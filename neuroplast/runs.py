@@ -23,8 +23,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from neuroplast.errors import InputError
-from neuroplast.files import LEFTOVER, read_json, remove_leftovers, write_json
-from neuroplast.traces import RECORD
+from neuroplast.files import FORMAT, LEFTOVER, read_json, remove_leftovers, write_json
+from neuroplast.traces import RECORD, RESULTS
 
 STATUSES = ("running", "done", "diverged", "interrupted", "failed")
 PACKAGES = ("neuroplast", "brian2", "numpy", "scipy", "xarray", "h5netcdf")
@@ -79,7 +79,8 @@ class RunFolder:
         return folder
 
     def _begin(self, identity, resume):
-        before = read_json(self.path / RECORD) if (self.path / RECORD).exists() else None
+        advice = "Give another folder with --out DIR, or restore the file."
+        before = read_json(self.path / RECORD, advice) if (self.path / RECORD).exists() else None
         if before is not None and not resume:
             raise InputError(
                 f"{self.path}: already holds a run (status: {before.get('status')}), and nothing is "
@@ -92,14 +93,21 @@ class RunFolder:
             _check_same(self.path, before, identity)
             self.record, self.resumed = before, True
         remove_leftovers(self.path)
-        if self.record.get("status") != "done":
+        if not self.done:
+            self.record.pop("error", None)
             self.update(
+                format=FORMAT,
                 **identity,
                 status="running",
                 environment=environment(),
                 started=self.record.get("started", _now()),
                 resumed=[*self.record.get("resumed", []), _now()] if self.resumed else [],
             )
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended and its results are there."""
+        return self.record.get("status") == "done" and (self.path / RESULTS).exists()
 
     def update(self, **entries) -> None:
         """Change entries of the record and write it."""
@@ -192,7 +200,7 @@ def compiler_version(path: str | None) -> str | None:
 def differences(before: dict, now: dict) -> list[str]:
     """What differs between the identities of two runs, a line each."""
     lines = [
-        f"{key}: {_said(before.get(key))} then, {_said(now.get(key))} now"
+        f"{'--record' if key == 'record' else key}: {_said(before.get(key))} then, {_said(now.get(key))} now"
         for key in IDENTITY
         if key != "parameters" and (before.get(key) or None) != (now.get(key) or None)
     ]

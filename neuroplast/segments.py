@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 SEGMENTS = "segments"
 
 
+def begin_anew(folder: Path) -> str:
+    """What to do about a training whose files are damaged."""
+    again = "go on with --resume: this net" if folder.parent.name == "nets" else "start it again: it"
+    return (
+        f"The training cannot go on from there. Delete the folder {folder} and {again} is computed anew, to the same "
+        "numbers."
+    )
+
+
 def write_segment(folder: Path, number: int, monitors: Mapping, recorded: Sequence[Recorded], start, stop) -> None:
     """Write what the monitors of one segment hold as ``segments/NNNN.nc``.
 
@@ -102,7 +111,7 @@ class Segments:
         piece = max(0, bisect_right(firsts, start) - 1)
         while piece < len(paths) and firsts[piece] < stop:
             first = firsts[piece]
-            with reading(paths[piece], source, self.advice):
+            with reading(paths[piece], source, begin_anew(self.folder)):
                 parts.append(self._file(paths[piece])[source][max(0, start - first) : stop - first])
             piece += 1
         parts = [part for part in parts if len(part)] or parts[:1]
@@ -123,22 +132,14 @@ class Segments:
     def verify(self) -> None:
         """Read everything, so that damage is found before more is computed."""
         for path in self.paths:
-            with reading(path, "", self.advice):
+            with reading(path, "", begin_anew(self.folder)):
                 for stored in self._file(path).values():
                     for key in blocks(stored.shape, stored.dtype.itemsize, stored.chunks) if stored.size else ():
-                        with reading(path, stored.name.lstrip("/"), self.advice):
+                        with reading(path, stored.name.lstrip("/"), begin_anew(self.folder)):
                             stored[key]
 
-    @property
-    def advice(self) -> str:
-        """What to do about a damaged segment."""
-        return (
-            f"The run cannot go on from there: delete the folder {self.folder} and "
-            "start it again (with --resume, if it is one of several nets): the same numbers are computed anew."
-        )
-
     def _take(self, path):
-        with reading(path, "", self.advice):
+        with reading(path, "", begin_anew(self.folder)):
             file = self._file(path)
             check_format(path, file.attrs.get("format"))
             if file.attrs["start"] != self.position:

@@ -194,4 +194,3 @@ def spiking(name: str, source, rate: Rate, spikes: Spikes):
         "refractory": refractory,
     }
     return group, [checked, group], described
-

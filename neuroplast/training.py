@@ -6,10 +6,12 @@ seed, counts)`` as `neuroplast.engine.Simulation` has them. Its results must not
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
 from neuroplast.progress import Progress
-from neuroplast.segments import SEGMENTS, Segments, write_segment
+from neuroplast.segments import SEGMENTS, Segments, recorded_bytes, write_segment
 from neuroplast.traces import RESULTS, open_netcdf, without_aside, write_dataset
 
 if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
@@ -31,7 +33,7 @@ FASTEST_GROWTH = 50
 
 
 class Pace:
-    """Lengths of segments that take about `seconds` each, found while running.
+    """Lengths of segments that take about `seconds` each, or hold about `most` bytes, found while running.
 
     Parameters
     ----------
@@ -39,12 +41,16 @@ class Pace:
         Time that a segment should take.
     positions : int, optional
         A fixed length instead.
+    most : int
+        Bytes that a segment should hold at most; one position is never divided.
     """
 
-    def __init__(self, seconds: float = 2.0, positions: int | None = None):
-        if not seconds > 0 or (positions is not None and positions < 1):
-            raise InputError(f"A segment should be longer than 0. Got {seconds} s, {positions} positions.")
-        self.seconds = seconds
+    def __init__(self, seconds: float = 2.0, positions: int | None = None, most: int = 64 << 20):
+        if not (seconds > 0 and most > 0) or (positions is not None and positions < 1):
+            raise InputError(
+                f"A segment should be longer than 0. Got {seconds} s, {positions} positions, {most} bytes."
+            )
+        self.seconds, self.most = seconds, most
         self.fixed = positions
         self._next = FIRST_SEGMENT
 
@@ -52,10 +58,41 @@ class Pace:
         """Positions of the next segment."""
         return self.fixed or self._next
 
-    def took(self, positions: int, seconds: float) -> None:
-        """Take note of how long a segment took."""
-        wanted = positions * self.seconds / max(seconds, 1e-6)
+    def took(self, positions: int, seconds: float, size: int = 0) -> None:
+        """Take note of how long a segment took, and of its bytes."""
+        wanted = min(self.seconds / max(seconds, 1e-6), self.most / max(size, 1)) * positions
         self._next = max(1, int(min(wanted, positions * FASTEST_GROWTH)))
+
+
+class Behind:
+    """Does one thing while the next is computed: the segment is written by a thread of its own.
+
+    Leaving the block waits for it. Errors are raised by the next call.
+    """
+
+    def __init__(self):
+        self._pool, self._pending = ThreadPoolExecutor(1, "segment"), None
+
+    def wait(self) -> None:
+        """Wait until it is done."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def do(self, function, *arguments) -> None:
+        """Begin, once what came before is done."""
+        self.wait()
+        self._pending = self._pool.submit(function, *arguments)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exception):
+        try:
+            with contextlib.suppress(*(() if kind is None else (BaseException,))):  # the first error matters
+                self.wait()
+        finally:
+            self._pool.shutdown()
 
 
 class Stopped(Exception):
@@ -101,6 +138,7 @@ def train(
     label: str = "",
     pace: Pace | None = None,
     stop: threading.Event | None = None,
+    attrs: Mapping | None = None,
 ) -> Trained:
     """Run a simulation to its end, in segments, or go on where an earlier process stopped.
 
@@ -127,6 +165,8 @@ def train(
         Lengths of the segments; the results do not depend on it.
     stop : threading.Event, optional
         Once set, raises `Stopped` after the present segment.
+    attrs : dict, optional
+        Attributes of the results: where they come from.
 
     Returns
     -------
@@ -135,7 +175,8 @@ def train(
     Raises
     ------
     InputError
-        If there is a training already (without `resume`), or one with another seed, counts or initial values.
+        If there is a training already (without `resume`), one with another seed, counts or initial values, or one
+        whose files are damaged; if the disk is full (`neuroplast.files.DiskFull`): what is done is kept.
     DivergedError
         If a variable leaves the finite numbers; what came before is kept in the folder.
     """
@@ -150,33 +191,45 @@ def train(
     if checkpoint.exists and not resume:
         raise InputError(f"{folder}: already holds a training. Resume it, or give another folder.")
     checkpoint.take_up()
+    if checkpoint.complete and not (folder / RESULTS).exists():
+        checkpoint.restart()
+    elif not checkpoint.complete:
+        checkpoint.verify()
     progress, pace = progress or Progress(), pace or Pace()
     progress.add(label, total, checkpoint.position, group=id(sim))
-    current, note = checkpoint.state() or begin, ""
-    while checkpoint.position < total:
-        if stop is not None and stop.is_set():
-            raise Stopped(label)
-        began, start = time.monotonic(), checkpoint.position
-        until = min(start + pace.next(), total)
-        try:
-            out = sim.run(state=current, start=start, stop=until, seed=seed, counts=counts)
-        except DivergedError as err:
-            if err.partial is not None:
-                write_segment(folder, checkpoint.segments, err.partial.monitors, recorded, start, until)
-            raise
-        if start == 0:
-            check_sources(out.monitors, recorded)
-        write_segment(folder, checkpoint.segments, out.monitors, recorded, start, until)
-        checkpoint.save(out.state, until)
-        current, note = out.state, _note(out.monitors, recorded) or note
-        took = time.monotonic() - began
-        pace.took(until - start, took)
-        progress.advance(label, until, took, note)
+    current, note, position = checkpoint.state() or begin, "", checkpoint.position
+    with Behind() as behind:
+        while position < total:
+            if stop is not None and stop.is_set():
+                raise Stopped(label)
+            began, until = time.monotonic(), min(position + pace.next(), total)
+            try:
+                out = sim.run(state=current, start=position, stop=until, seed=seed, counts=counts)
+            except DivergedError as err:
+                behind.wait()
+                if err.partial is not None:
+                    write_segment(folder, checkpoint.segments, err.partial.monitors, recorded, position, until)
+                raise
+            if position == 0:
+                check_sources(out.monitors, recorded)
+            behind.do(_save, folder, checkpoint, out, recorded, position, until)
+            current, note = out.state, _note(out.monitors, recorded) or note
+            took = time.monotonic() - began
+            pace.took(until - position, took, recorded_bytes(out.monitors, recorded))
+            position = until
+            progress.advance(label, position, took, note)
     if not checkpoint.complete:
-        write_dataset(Segments(folder).dataset(complete=True), folder / RESULTS)
+        results = Segments(folder).dataset(complete=True)
+        write_dataset(results.assign_attrs(attrs or {}), folder / RESULTS)
         checkpoint.finish()
     shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
     return Trained(folder, plan["coords"])
+
+
+def _save(folder, checkpoint, out, recorded, start, until):
+    """Put a segment and then the state on disk; only then does the training stand there."""
+    write_segment(folder, checkpoint.segments, out.monitors, recorded, start, until)
+    checkpoint.save(out.state, until)
 
 
 def _plain(coords):

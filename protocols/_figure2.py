@@ -110,9 +110,7 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
         key = (case.rule.name, constants.N)
         if key not in models:
             update = p.update if case.rule.online else "trial"
-            models[key] = rflo.build(
-                constants, longest, case.rule, update=update, record=record, target=run.target
-            )
+            models[key] = rflo.build(constants, longest, case.rule, update=update, record=record, target=run.target)
         for net in range(p.nets) if nets is None else nets:
             coords = {**case.coords, "net": net}
             name = "_".join(f"{key}={value}" for key, value in coords.items())

@@ -174,7 +174,6 @@ def test_what_a_schedule_cannot_run(target):
         pass
 
     objects = [
-        brian2.SpikeMonitor(A),
         brian2.PopulationRateMonitor(A),
         brian2.NetworkOperation(python),
         brian2.PoissonInput(A, "x", 1, 1 * brian2.Hz, 1),

@@ -254,7 +254,8 @@ def test_bad_parameters_are_refused(change, message):
 
 
 def test_unknown_record_is_refused():
-    with pytest.raises(InputError, match=r"units.z: units.z is not there. There can be recorded: units.\(.*h, .*spikes"):
+    there = r"units.z: units.z is not there. There can be recorded: units.\(.*h, .*spikes\); .*readout.\(.*w"
+    with pytest.raises(InputError, match=there):
         rflo.build(PARAMETERS, make_task(), record=["units.z"])
 
 

@@ -103,8 +103,7 @@ class CppBackend:
             if done.returncode == 3:
                 self._diverged(folder / "out", state, start, stop, seed, counts, data, selected, closely)
             if done.returncode:
-                message = done.stderr.strip() or f"ended with status {done.returncode}"
-                raise InputError(f"Simulation '{self.simulation.name}': the compiled program failed: {message}")
+                raise InputError(f"Simulation '{self.simulation.name}': {_said(done)}")
             return self._result(folder / "out", stop)
 
     def _result(self, folder, position):
@@ -135,6 +134,14 @@ class CppBackend:
         partial = self._result(folder, position)
         where = {"position": position, "epoch": epoch, "trial": trial, "k": k, "tick": tick}
         raise diverged(self.simulation.schedule.leaf(position - 1, counts), name, index, where, partial)
+
+
+def _said(done):
+    """What the program said of its end: our own words (`fail` in state.h), or that it failed and how."""
+    text = done.stderr.strip()
+    if done.returncode == 2 and text.startswith("neuroplast: "):
+        return text.removeprefix("neuroplast: ")
+    return f"the compiled program failed: {text or f'ended with status {done.returncode}'}"
 
 
 def last_look(tick):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import zlib
+from copy import copy
 
 import numpy as np
 from brian2 import prefs
@@ -12,7 +13,7 @@ from brian2.codegen.generators.cpp_generator import CPPCodeGenerator, c_data_typ
 from brian2.core.functions import DEFAULT_FUNCTIONS
 from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
 from brian2.parsing.rendering import CPPNodeRenderer
-from brian2.utils.stringtools import stripped_deindented_lines, word_substitute
+from brian2.utils.stringtools import get_identifiers, stripped_deindented_lines, word_substitute
 
 from neuroplast.engine.hoisting import Hoister
 
@@ -88,6 +89,10 @@ class DenseCodeGenerator(CPPCodeGenerator):
             self.call_number += 1
             return f"{match[1]}(_vectorisation_idx, {stream_key(self.operation, self.call_number)}u)"
 
+        if statement.used_boolean_variables and get_identifiers(statement.expr) & {"rand", "randn"}:
+            # Brian2 writes such a statement once for each value of its booleans: calls that are one would become many.
+            statement = copy(statement)
+            statement.used_boolean_variables = None
         return re.sub(r"\b(_randn?)\(_vectorisation_idx\)", keyed, super().translate_statement(statement))
 
     def _c_type(self, name):

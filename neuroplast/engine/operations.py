@@ -158,8 +158,8 @@ def operations_of(objects, named):
         group = isinstance(obj, Group) and hasattr(obj, "contained_objects")
         if isinstance(obj, _NOT_RUN) or not (runs or group):
             raise InputError(
-                "A schedule runs populations, DenseSynapses, StateMonitors, SpikeMonitors, what run_regularly returns, and "
-                f"native operations. Got {getattr(obj, 'name', obj)!r}, a {type(obj).__name__}."
+                "A schedule runs populations, DenseSynapses, StateMonitors, SpikeMonitors, what run_regularly returns, "
+                f"and native operations. Got {getattr(obj, 'name', obj)!r}, a {type(obj).__name__}."
             )
         if runs and all(obj is not other for other in found):
             found.append(obj)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from brian2 import NeuronGroup, Subgroup
+from brian2.core.variables import LinkedVariable
 
 from neuroplast.engine.messages import explained, integer, whole_number
 from neuroplast.engine.targets import active_device
@@ -58,6 +59,15 @@ class Population(NeuronGroup):
         self.variables.add_subexpression("copy", expr="i % batch", dtype=np.int32)
         self.variables.add_subexpression("feature", expr="i // batch", dtype=np.int32)
         device.counters.join(self)
+
+    def __setattr__(self, key, value, level=0):
+        """Set a variable, or link one: ``spiking.h = linked_var(network, "h")``."""
+        if not isinstance(value, LinkedVariable):
+            return super().__setattr__(key, value, level + 1)
+        try:
+            return super().__setattr__(key, value, level + 1)
+        except Exception as error:
+            raise explained(f"Population '{self.name}'", error) from error
 
     def __getitem__(self, item):
         """Subgroup of neurons: ``population[2:5]`` holds neurons 2, 3, 4 with all their copies."""

@@ -53,6 +53,7 @@ def prepare(schedule, device, namespace):
             owner = op.group.__repr__.__self__  # the object behind the proxy that Brian2 hands out
             if id(owner) not in prepared:
                 prepared.add(id(owner))
+                _check_links(owner, device)
                 _attempt(owner, namespace)
             _attempt(op, namespace)
             _check_statements(op)
@@ -97,6 +98,22 @@ def _check_device(operation, device):
         raise InputError(
             f"'{operation.name}' belongs to an earlier simulation. Make all objects of a schedule after one start()."
         )
+
+
+def _check_links(group, device):
+    """Refuse linked variables that are linked to nothing, or to what no run of this simulation sets."""
+    for name in sorted(getattr(group, "_linked_variables", ())):
+        variable = group.variables.get(name)
+        if variable is None:
+            raise InputError(
+                f"'{group.name}': '{name}' is (linked), and to nothing yet. Set {group.name}.{name} = "
+                "linked_var(population, 'variable')."
+            )
+        if variable.device is not device:
+            raise InputError(
+                f"'{group.name}': '{name}' is linked to '{variable.name}' of an earlier simulation. Make all objects "
+                "of a schedule after one start()."
+            )
 
 
 def _check_length(leaf, device):

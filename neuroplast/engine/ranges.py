@@ -44,9 +44,7 @@ def check_range(population, variable, low, high, message, *, when="groups", orde
     x = array_variable(name, population, variable)
     start, stop = getattr(population, "start", 0), getattr(population, "start", 0) + len(population)
     if x.size < stop:
-        raise InputError(
-            f"'{name}': '{variable}' of '{population.name}' is a link to {x.size} values, not {stop}."
-        )
+        raise InputError(f"'{name}': '{variable}' of '{population.name}' is a link to {x.size} values, not {stop}.")
     low, high = (_limit(name, x, *pair) for pair in (("low", low), ("high", high)))
     if not low < high:
         raise InputError(f"'{name}': low should be below high. Got {low:.6g} and {high:.6g}.")

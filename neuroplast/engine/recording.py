@@ -44,7 +44,9 @@ class Recorder(StateMonitor):
         owner = f"Recorder '{name}'"
         variables = _names(owner, variables)
         missing = [n for n in variables if n not in group.variables]
-        if missing or not variables:
+        if not variables:
+            raise InputError(f"{owner}: no variables to record; {_there_are(group)}")
+        if missing:
             raise InputError(f"{owner}: '{group.name}' has no variable {_listed(missing)}; {_there_are(group)}")
         selection = Selection(owner, *_selection(owner, every, steps, trials))
         with catch_logs():  # Brian2 warns that shared variables are recorded once per element, which they are not
@@ -105,7 +107,7 @@ def _names(owner, variables):
 
 
 def _listed(names):
-    return ", ".join(f"'{n}'" for n in names) or "to record"
+    return ", ".join(f"'{n}'" for n in names)
 
 
 def _there_are(group):

@@ -47,7 +47,8 @@ class Selection:
                 f"{self.owner}: steps={self.first, self.last} count within a phase, and '{node.name}' is an event. "
                 "Give the event a recorder of its own."
             )
-        label = "trials" if self.trials is not None else f"every={self.every}" if event and self.every > 1 else None
+        label = f"every={self.every}" if event and self.every > 1 else None
+        label = label if self.trials is None else f"trials={self.trials}"
         if label and loop is None:
             raise InputError(
                 f"{self.owner}: {label} counts trials, and no loop around '{node.name}' does. Put the node into "
