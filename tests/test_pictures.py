@@ -225,7 +225,7 @@ def test_alignment_has_zero_the_angle_and_the_claimed_value(traces):
     for degrees, cosine in ((0, 1), (60, 0.5), (90, 0), (180, -1)):
         height = ax.transData.transform((0, cosine))[1]
         assert angle.transData.transform((0, degrees))[1] == pytest.approx(height)
-    assert any("0.7: aligns" in text for text in legend(fig))
+    assert legend(fig) == ["BPTT", "RFLO", "claim: 0.7"] and "Claim (0.7): aligns. Paper: towards 1." in words(fig)
 
 
 def test_other_coordinates_have_panels():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -125,9 +124,10 @@ def _curves(shown):
         for ax in grid[:, 0]:
             ax.set_ylabel(choice.quantity(shown.name, array.attrs))
         handles = [Line2D([], [], color=colour, label=label) for label, colour in colours.items() if label]
-        _legend(fig, axes[0], blank, handles + _papers(shown, axes))
+        lines, claims = _papers(shown, axes)
+        _legend(fig, axes[0], blank, handles + lines)
     notes = _notes(array, along, panels, len(left))
-    choice.title(fig, shown, choice.meaning(shown.name, array.attrs), *notes)
+    choice.title(fig, shown, choice.meaning(shown.name, array.attrs), *notes, *claims)
     return fig, axes
 
 
@@ -137,7 +137,7 @@ def _legend(fig, ax, blank, handles):
         return
     if blank:
         blank[-1].legend(handles=handles, loc="center left")
-    elif len(handles) <= 3 and not any("\n" in handle.get_label() for handle in handles):
+    elif len(handles) <= 3:
         ax.legend(handles=handles)
     else:
         fig.legend(handles=handles, loc="outside right center")
@@ -187,14 +187,15 @@ def _notes(array, along, panels, left):
 
 
 def _papers(shown, axes):
-    """Draw the values that the run's claims give for this metric; returns lines for the legend."""
+    """Draw the values that the run's claims give for this metric; returns lines for the legend, and what they say."""
     claims = shown.traces.record.get("claims") or []
     lines = [(claim, claim["values"][shown.name]) for claim in claims if shown.name in claim.get("values", {})]
-    handles = []
+    handles, notes = [], []
     for (claim, value), style in zip(lines, itertools.cycle(("--", ":", "-.")), strict=False):
-        label = textwrap.fill(f"{value:g}: {claim['name']} ({claim['paper']})", 28)
-        handles += [ax.axhline(value, color=figures.TARGET_COLOUR, ls=style, lw=1, label=label) for ax in axes][:1]
-    return handles
+        line = {"color": figures.TARGET_COLOUR, "linestyle": style, "linewidth": 1, "label": f"claim: {value:g}"}
+        handles += [ax.axhline(value, **line) for ax in axes][:1]
+        notes.append(f"Claim ({value:g}): {claim['name']}. Paper: {claim['paper']}.")
+    return handles, notes
 
 
 def _text(array, dim):
