@@ -103,13 +103,7 @@ def run(
     ] = None,
     record: Annotated[
         list[str] | None,
-<<<<<<< HEAD
-        typer.Option(
-            metavar="GROUP.VARIABLE", help="What to record besides: units.h:every=10, units.spikes:trials=-1."
-        ),
-=======
         typer.Option(metavar="GROUP.VARIABLE", help="What to record: units.h:every=10, units.spikes:trials=-1."),
->>>>>>> heads/models
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
