@@ -25,7 +25,7 @@ from typing import Any
 import xarray as xr
 
 from neuroplast.catalogue import ProtocolInfo, find, load
-from neuroplast.errors import DivergedError, InputError
+from neuroplast.errors import DivergedError, InputError, Resized
 from neuroplast.nets import Job, train_many
 from neuroplast.parameters import describe, with_overrides, with_settings
 from neuroplast.progress import Progress
@@ -93,6 +93,8 @@ class Run:
     quick : bool
         Whether it is the small size.
     progress : Progress
+    others : tuple
+        Parameters of all runs of the sweep that this one is part of.
     """
 
     folder: RunFolder
@@ -101,6 +103,7 @@ class Run:
     threads: int
     quick: bool
     progress: Progress
+    others: tuple = ()
     _noted: dict = dataclasses.field(default_factory=dict, repr=False)
 
     def train(self, sim, name: str = "", **options) -> Trained:
@@ -108,7 +111,7 @@ class Run:
 
         Options are those of `neuroplast.training.train`.
         """
-        self._note_equations([sim])
+        self._prepare([sim])
         folder = self.folder.path / NETS / name if name else self.folder.path
         options = {"label": name or self.progress.title, "progress": self.progress} | options
         return train(sim, folder, resume=self.folder.resumed, **options)
@@ -125,7 +128,7 @@ class Run:
             With "omit" nets that diverged are left out, and the run's record lists them.
         """
         jobs = list(jobs)
-        self._note_equations([job.sim for job in jobs])
+        self._prepare([job.sim for job in jobs])
         # The numpy target runs in this process and on Brian2's arrays: one at a time.
         parallel = 1 if self.target == "numpy" else max(1, min(self.threads, len(jobs)))
         options = {"parallel": parallel, "resume": self.folder.resumed, "progress": self.progress}
@@ -135,9 +138,49 @@ class Run:
             self.note(diverged=sorted(left_out.union(self.folder.record.get("diverged", []))))
         return trained
 
+    def largest(self, name: str, parameters, measure: Callable[[Any], int]) -> int:
+        """Size to build a model for: the largest that this run, or another of its sweep, needs.
+
+        All runs of a sweep then share one compiled program. The size is kept in the run's record.
+
+        Parameters
+        ----------
+        name : str
+            What is measured, such as "samples".
+        parameters
+            This run's.
+        measure : callable
+            From parameters to a number.
+
+        Raises
+        ------
+        Resized
+            If a run that is resumed was begun with another size.
+        """
+        size = max(measure(each) for each in (parameters, *self.others))
+        sizes = self.folder.record.get("sizes", {})
+        if self.folder.resumed and sizes.get(name, size) != size:
+            raise Resized(
+                f"{self.folder.path}: the run there cannot be resumed, since its models were made for {name} up to "
+                f"{sizes[name]}, and now they are for {size}. A run of a sweep goes on with neuroplast sweep."
+            )
+        self.note(sizes=sizes | {name: size})
+        return size
+
     def note(self, **entries) -> None:
         """Keep something in the run's record, such as ``rule=``."""
         self.folder.update(**entries)
+
+    def _prepare(self, sims):
+        """Build what is going to run; keep in the record from which equations, and which program serves it."""
+        self._note_equations(sims)
+        programs = dict(self.folder.record.get("programs", {}))
+        for sim in {id(sim): sim for sim in sims}.values():
+            program = getattr(sim.build(), "program", None)
+            if program is not None:
+                # What a run that is resumed finds, it may have built itself when it began.
+                programs.setdefault(program[0], "found" if program[1] else "built")
+        self.note(programs=programs)
 
     def _note_equations(self, sims):
         """Keep the equations; refuse to go on with a run that was started with others."""
@@ -183,6 +226,8 @@ def run_protocol(
     threads: int | None = None,
     console=None,
     progress_console=None,
+    progress: Progress | None = None,
+    others: Iterable = (),
 ) -> Traces:
     """Run a protocol from parameters to figure, in a folder of its own.
 
@@ -205,6 +250,10 @@ def run_protocol(
         By default all cores that the process may use.
     console, progress_console : rich.console.Console, optional
         Where tables and paths, and progress, are shown; by default nowhere.
+    progress : Progress, optional
+        In place of `progress_console`.
+    others : iterable
+        Parameters of all runs of the sweep that this one is part of, see `Run.largest`.
 
     Returns
     -------
@@ -222,7 +271,7 @@ def run_protocol(
     module = load(info)
     settings = settings if isinstance(settings, Mapping) else list(settings)
     parameters = _parameters(info, module, settings, quick)
-    progress = Progress(info.name, progress_console)
+    progress = progress or Progress(info.name, progress_console)
     target = choose_target(target, progress.say)
     threads = _whole("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
     identity = {
@@ -237,7 +286,7 @@ def run_protocol(
             progress.say(f"{path}: this run is done; nothing is left to do.")
         else:
             folder.update(**_origin(info, target, threads, quick))
-            run = Run(folder, identity["seed"], target, threads, quick, progress)
+            run = Run(folder, identity["seed"], target, threads, quick, progress, tuple(others))
             again = _command(info, settings, seed, out, quick, target)
             _carry_out(module, parameters, run, again)
         if console is not None:
