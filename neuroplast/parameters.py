@@ -72,16 +72,15 @@ def describe(parameters) -> dict[str, dict]:
     """
     table = {}
     for field in dataclasses.fields(parameters):
-        value = getattr(parameters, field.name)
-        sample = value[0] if isinstance(value, tuple) and value else value
-        unit = "" if _is_plain(sample) else str(dimensions(sample))
-        table[field.name] = {
-            "value": _text(value),
-            "si": _si(value),
-            "unit": unit,
-            "doc": field.metadata.get("doc", ""),
-        }
+        table[field.name] = {**describe_value(getattr(parameters, field.name)), "doc": field.metadata.get("doc", "")}
     return table
+
+
+def describe_value(value) -> dict:
+    """``value``, ``si`` and ``unit`` of one parameter, as in `describe`."""
+    sample = value[0] if isinstance(value, tuple) and value else value
+    unit = "" if _is_plain(sample) else str(dimensions(sample))
+    return {"value": _text(value), "si": _si(value), "unit": unit}
 
 
 def parse_setting(defaults, text: str) -> tuple[str, Any]:

@@ -253,7 +253,7 @@ def run_protocol(
     progress : Progress, optional
         In place of `progress_console`.
     others : iterable
-        Parameters of all runs of the sweep that this one is part of, see `Run.largest`.
+        Settings of each run of the sweep that this one is part of, see `Run.largest`.
 
     Returns
     -------
@@ -270,7 +270,7 @@ def run_protocol(
     info = find(protocol) if isinstance(protocol, str) else protocol
     module = load(info)
     settings = settings if isinstance(settings, Mapping) else list(settings)
-    parameters = _parameters(info, module, settings, quick)
+    parameters = parameters_of(info, module, settings, quick)
     progress = progress or Progress(info.name, progress_console)
     target = choose_target(target, progress.say)
     threads = _whole("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
@@ -286,7 +286,8 @@ def run_protocol(
             progress.say(f"{path}: this run is done; nothing is left to do.")
         else:
             folder.update(**_origin(info, target, threads, quick))
-            run = Run(folder, identity["seed"], target, threads, quick, progress, tuple(others))
+            others = tuple(parameters_of(info, module, each, quick) for each in others)
+            run = Run(folder, identity["seed"], target, threads, quick, progress, others)
             again = _command(info, settings, seed, out, quick, target)
             _carry_out(module, parameters, run, again)
         if console is not None:
@@ -355,7 +356,14 @@ def _draw(module, dataset, folder):
             figures.save_animation(module.animation(dataset), folder)
 
 
-def _parameters(info, module, settings, quick):
+def parameters_of(info: ProtocolInfo, module, settings: Iterable[str] | Mapping[str, Any], quick: bool):
+    """Parameters of a protocol, with some changed.
+
+    Raises
+    ------
+    InputError
+        If a value does not fit, or the protocol declares its parameters wrongly.
+    """
     try:
         defaults = module.Parameters()
     except TypeError as err:

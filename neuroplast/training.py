@@ -19,7 +19,7 @@ import numpy as np
 from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
-from neuroplast.progress import Progress
+from neuroplast.progress import Note, Progress
 from neuroplast.traces import RESULTS, SEGMENTS, open_netcdf, read_segments, write_dataset, write_segment
 
 if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
@@ -151,7 +151,7 @@ def train(
     checkpoint.take_up()
     progress, pace = progress or Progress(), pace or Pace()
     progress.add(label, total, checkpoint.position, group=id(sim))
-    current, note = checkpoint.state() or begin, ""
+    current, note = checkpoint.state() or begin, Note()
     while checkpoint.position < total:
         if stop is not None and stop.is_set():
             raise Stopped(label)
@@ -193,7 +193,8 @@ def _note(monitors, recorded):
         monitor, variable = item.source.split(".")
         values = monitors.get(monitor, {}).get(variable, ())
         if item.kind == "metrics" and not item.dims and len(values):
-            where = monitors[monitor].get(item.dimension)
-            where = "" if where is None else f"{item.dimension} {np.ravel(where)[-1] + 1}, "
-            return f"{where}{item.name} {np.ravel(values[-1])[0]:.3g}"
-    return ""
+            where, value = monitors[monitor].get(item.dimension), float(np.ravel(values[-1])[0])
+            number = None if where is None else int(np.ravel(where)[-1]) + 1
+            text = "" if where is None else f"{item.dimension} {number}, "
+            return Note(f"{text}{item.name} {value:.3g}", number, item.name, value)
+    return Note()
