@@ -35,7 +35,7 @@ class Note(str):
     value : float, optional
     """
 
-    def __new__(cls, text="", trial=None, metric=None, value=None):
+    def __new__(cls, text="", trial=None, metric=None, value=None):  # noqa: D102 - the class says it
         note = super().__new__(cls, text)
         note.trial, note.metric, note.value = trial, metric, value
         return note
@@ -111,6 +111,12 @@ class Progress:
             elif self.console is not None:
                 self._show_line(label, task)
 
+    def end(self, label: str, seconds: float, note: str = "") -> None:
+        """Say that a task has ended and what all of it took, which tells more of the speed than its last part."""
+        with self._lock:
+            self._tasks[label].done = 0
+        self.advance(label, self._tasks[label].total, seconds, note)
+
     def say(self, text: str) -> None:
         """Print a line, above the bars."""
         self.event("message", text=text)
@@ -120,7 +126,9 @@ class Progress:
     def event(self, event: str, **fields) -> None:
         """Write a JSON line, if anybody wants them."""
         if self.lines is not None:
-            content = {"event": event, "protocol": self.title} | {name: _finite(value) for name, value in fields.items()}
+            content = {"event": event, "protocol": self.title} | {
+                name: _finite(value) for name, value in fields.items()
+            }
             self.lines.write(json.dumps(content, ensure_ascii=False) + "\n")
             self.lines.flush()
 

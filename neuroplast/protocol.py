@@ -273,10 +273,10 @@ def run_protocol(
     parameters = parameters_of(info, module, settings, quick)
     progress = progress or Progress(info.name, progress_console)
     target = choose_target(target, progress.say)
-    threads = _whole("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
+    threads = whole_number("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
     identity = {
         "protocol": info.name,
-        "seed": _whole("seed", seed, 0),
+        "seed": whole_number("seed", seed, 0),
         "target": target,
         "parameters": describe(parameters),
     }
@@ -289,7 +289,12 @@ def run_protocol(
             others = tuple(parameters_of(info, module, each, quick) for each in others)
             run = Run(folder, identity["seed"], target, threads, quick, progress, others)
             again = _command(info, settings, seed, out, quick, target)
-            _carry_out(module, parameters, run, again)
+            try:
+                _carry_out(module, parameters, run, again)
+            finally:
+                progress.event(
+                    "end", **{name: folder.record.get(name) for name in ("status", "error", "claims")}, folder=str(path)
+                )
         if console is not None:
             print_claims(folder.record, console)
             print_paths(path, console)
@@ -419,7 +424,8 @@ def _command(info, settings, seed, out, quick, target):
     return shlex.join([*words, "--resume"])
 
 
-def _whole(name, value, least):
+def whole_number(name: str, value, least: int) -> int:
+    """The value if it is a whole number of at least so much, else an InputError that names it."""
     if isinstance(value, bool) or int(value) != value or value < least:
         raise InputError(f"{name} should be a whole number of at least {least}. Got {value!r} instead.")
     return int(value)

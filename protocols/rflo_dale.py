@@ -49,7 +49,9 @@ def experiment(parameters, run):
 
 
 def _text(periods, free, signed):
-    return "; ".join(f"{float(T):g} tau: RFLO {a:.3g}, Dale {b:.3g}" for T, a, b in zip(periods, free, signed, strict=True))
+    return "; ".join(
+        f"{float(T):g} tau: RFLO {a:.3g}, Dale {b:.3g}" for T, a, b in zip(periods, free, signed, strict=True)
+    )
 
 
 def _alike(free, signed):

@@ -74,7 +74,9 @@ def _learns(dataset):
     for period in dataset.period:
         *finals, untrained = _final(dataset, period)
         silent = float((dataset.target.sel(period=period) ** 2).mean() / 2)
-        texts.append(f"{period.item():g} tau: {finals[0]:.2g}, {finals[1]:.2g} of {untrained:.2g} (silent {silent:.2g})")
+        texts.append(
+            f"{period.item():g} tau: {finals[0]:.2g}, {finals[1]:.2g} of {untrained:.2g} (silent {silent:.2g})"
+        )
         learned.append(max(finals) < 0.9 * min(untrained, silent))
     return "; ".join(texts), holds(all(learned))
 

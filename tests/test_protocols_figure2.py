@@ -111,7 +111,9 @@ def test_run_leaves_claims_and_a_figure(name, claims, runs):
 
 def test_rates_go_with_durations(tmp_path):
     with pytest.raises(InputError, match=r"eta_bptt should have a value for each of \(200\. \* msecond,\)"):
-        run_protocol("rflo_alignment", settings=["period=200*ms", "eta_bptt=0.1,0.2"], out=tmp_path / "run", target="numpy")
+        run_protocol(
+            "rflo_alignment", settings=["period=200*ms", "eta_bptt=0.1,0.2"], out=tmp_path / "run", target="numpy"
+        )
 
 
 def test_the_best_rate_has_the_lowest_median():
