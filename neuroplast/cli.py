@@ -37,6 +37,8 @@ def reporting(command):
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+        except typer.Exit:
+            raise  # the command says itself how it ended
         except Exception as err:
             message = explanation(err)
             if message is None or os.environ.get(DEBUG, "0") not in ("", "0"):

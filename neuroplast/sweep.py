@@ -246,7 +246,7 @@ class _Driver:
         folder = str((self.sweep.folder / point.name).resolve())
         self.running[point.name] = point
         self.begun[point.name] = time.monotonic()
-        self.last[point.name] = (self.begun[point.name], 0.0)
+        self.last.pop(point.name, None)
         self.starts[point.name] = self.starts.get(point.name, 0) + 1
         self.workers.submit(Task(point.name, protocol, point.settings, self.others, point.seed, folder, self.options))
 
@@ -277,8 +277,8 @@ class _Driver:
         if "text" in content:
             self._say_once(content["text"], point.name)
             return
-        then, before = self.last[point.name]
         now, done = time.monotonic(), min(content["fraction"], 0.999)  # it has ended when its results are written
+        then, before = self.last.get(point.name, (now, done))  # building comes before the first time it is heard of
         note = Note(content["note"], content.get("trial"), content.get("metric"), content.get("value"))
         self.last[point.name] = (now, done)
         self.progress.advance(point.name, done, now - then if done > before else 0.0, note)
@@ -288,7 +288,11 @@ class _Driver:
         status, reason = content["status"], content.get("error")
         self.progress.event("point", task=point.name, status=status, reason=reason, seconds=round(seconds, 2))
         if status != "interrupted":
-            self.progress.end(point.name, seconds, Note(f"{status} after {duration(seconds)}"))
+            note = Note(f"{status} after {duration(seconds)}")
+            if status == "done":
+                self.progress.end(point.name, seconds, note)
+            else:
+                self.progress.advance(point.name, 1, 0.0, note)
         if status in ("diverged", "failed"):
             self.progress.say(f"{point.name}: {status}: {reason}")
 

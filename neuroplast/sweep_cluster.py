@@ -15,6 +15,7 @@ import dataclasses
 import os
 import queue
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -148,13 +149,25 @@ def run_remotely(task: Task, sources: dict[str, bytes], version: str, topic: str
         state = worker.state.tasks.get(key)
         return state is None or state.state == "cancelled"
 
-    with _ALONE, tempfile.TemporaryDirectory(prefix="neuroplast-point-") as scratch:
+    with _ALONE, _brian_in_a_thread(), tempfile.TemporaryDirectory(prefix="neuroplast-point-") as scratch:
         folder = Path(scratch) / "run"
         options = task.options | {"threads": worker.state.nthreads}
         with _modules(sources, Path(scratch) / "protocol") as path:
             here = dataclasses.replace(task, protocol=path or task.protocol, folder=str(folder), options=options)
             answer = run_point(here, send, stopped)
         return answer | {"files": read_folder(folder)}
+
+
+@contextlib.contextmanager
+def _brian_in_a_thread():
+    """Let Brian2 be imported: it wants to handle SIGINT, which only a main thread may, and tasks run in others."""
+    before = signal.signal
+    signal.signal = lambda number, handler: signal.getsignal(number)
+    try:
+        import brian2  # noqa: F401
+    finally:
+        signal.signal = before
+    yield
 
 
 @contextlib.contextmanager

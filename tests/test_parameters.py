@@ -99,7 +99,7 @@ def test_a_text_sets_a_value(text, name, value):
         ("rule=bptd", ["rule", "rflo, bptt", "bptd"]),
         ("rules=rflo,x", ["rules", "rflo, bptt", "Got x"]),
         ("noise=1", ["noise", "true or false", "Got 1"]),
-        ("teu=3", ["'teu'", "did you mean tau?", "periods=200*ms,0.4*second"]),
+        ("teu=3", ["'teu'", "did you mean tau?", "periods=200*ms,400*ms"]),
         ("TAU=3*ms", ["'TAU'", "did you mean tau?"]),
         ("zzz=3", ["'zzz'", "Allowed", "N=30"]),
         ("tau", ["tau", "key=value", "tau=10*ms"]),
@@ -144,7 +144,7 @@ def test_description_holds_value_unit_and_meaning():
     table = describe(Parameters())
     assert table["tau"] == {"value": "10*ms", "si": 0.01, "unit": "s", "doc": "time constant"}
     assert table["periods"] == {
-        "value": "200*ms,0.4*second",
+        "value": "200*ms,400*ms",
         "si": [0.2, 0.4],
         "unit": "s",
         "doc": "periods",
