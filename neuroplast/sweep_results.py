@@ -131,6 +131,7 @@ def print_sweep(sweep, console) -> None:
         table = Table(
             "values", "seeds done", *names, title=f"seeds at which each claim holds{size}", title_justify="left"
         )
+        table.columns[0].min_width = max(len(part) for case in cases for part in f"{case} defaults".split())
         for case, outcomes in cases.items():
             done = [one for one in outcomes if one.get("status") == "done"]
             cells = [
