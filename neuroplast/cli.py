@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 import os
@@ -36,6 +37,8 @@ def reporting(command):
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+        except typer.Exit:
+            raise  # the command says itself how it ended
         except Exception as err:
             message = explanation(err)
             if message is None or os.environ.get(DEBUG, "0") not in ("", "0"):
@@ -93,6 +96,23 @@ def list_protocols():
         typer.echo("No protocols are installed; run a file of your own with: neuroplast run PATH.py")
 
 
+@contextlib.contextmanager
+def _progress(protocol, json_lines):
+    """Progress for a command, and the console for its tables: None if stdout is for JSON lines."""
+    from rich.console import Console
+
+    from neuroplast.progress import Progress
+
+    errors = None if json_lines else Console(stderr=True)
+    yield (
+        Progress(Path(protocol).stem, errors, lines=sys.stdout if json_lines else None),
+        None if json_lines else Console(),
+    )
+
+
+JsonLines = Annotated[bool, typer.Option("--json", help="Progress on stdout, a JSON object per line; no tables.")]
+
+
 @app.command()
 @reporting
 def run(
@@ -114,25 +134,72 @@ def run(
         typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler"),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use.", show_default="all")] = None,
+    json_lines: JsonLines = False,
 ):
     """Run a protocol; ends with a table of the paper's values and the measured ones."""
-    from rich.console import Console
-
     from neuroplast.protocol import run_protocol
 
-    run_protocol(
-        protocol,
-        settings=settings or (),
-        record=record or (),
-        seed=seed,
-        out=out,
-        quick=quick,
-        resume=resume,
-        target=target,
-        threads=threads,
-        console=Console(),
-        progress_console=Console(stderr=True),
-    )
+    with _progress(protocol, json_lines) as (progress, console):
+        run_protocol(
+            protocol,
+            settings=settings or (),
+            record=record or (),
+            seed=seed,
+            out=out,
+            quick=quick,
+            resume=resume,
+            target=target,
+            threads=threads,
+            console=console,
+            progress=progress,
+        )
+
+
+@app.command()
+@reporting
+def sweep(
+    protocol: Annotated[str, typer.Argument(metavar="NAME|PATH.py", help="A protocol's name, or your file.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE,VALUE", help="Values of a parameter: period=200*ms,400*ms."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to K-1 at each combination of values.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Points at the same time.", show_default="cores")] = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder.", show_default="sweeps/NAME")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The protocol's small size.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler"),
+    ] = None,
+    record: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP.VARIABLE", help="What to record besides, as for run.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask scheduler, whose workers run the points.")
+    ] = None,
+    json_lines: JsonLines = False,
+):
+    """Run a protocol at many values and seeds; the same command again runs what is missing."""
+    from neuroplast.sweep import run_sweep
+    from neuroplast.sweep_results import print_sweep
+
+    with _progress(protocol, json_lines) as (progress, console):
+        done = run_sweep(
+            protocol,
+            settings=settings or (),
+            seeds=seeds,
+            out=out,
+            jobs=jobs,
+            quick=quick,
+            target=target,
+            record=record or (),
+            scheduler=scheduler,
+            progress=progress,
+        )
+    if console is not None:
+        print_sweep(done, console)
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
 
 
 @app.command()
@@ -241,6 +308,9 @@ def _benchmarks(folders):
 
 def main():
     """Entry point of the command ``neuroplast``."""
+    from neuroplast.interrupts import install
+
+    install()
     app(prog_name="neuroplast")
 
 

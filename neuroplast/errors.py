@@ -13,6 +13,10 @@ class InputError(NeuroplastError, ValueError):
     """A value, file or object given by the user cannot be used."""
 
 
+class Resized(InputError):
+    """A run cannot be resumed, since its models are made for other sizes than when it began."""
+
+
 class BuildError(NeuroplastError, RuntimeError):
     """The generated C++ could not be compiled or linked; ends with the compiler's last lines."""
 

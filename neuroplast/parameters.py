@@ -26,7 +26,7 @@ from neuroplast.errors import InputError
 from neuroplast.unittext import dimensions, read, unit_text
 
 
-def parameter(default, doc: str = "", *, choices: Iterable | None = None, least=None) -> Any:
+def parameter(default, doc: str = "", *, choices: Iterable | None = None, least=None, like=None) -> Any:
     """Field of a frozen dataclass of parameters.
 
     Parameters
@@ -40,6 +40,8 @@ def parameter(default, doc: str = "", *, choices: Iterable | None = None, least=
         The only values allowed.
     least : Quantity, float or int, optional
         The lowest value allowed.
+    like : optional
+        What each of several values is like, where the default is the empty tuple.
 
     Returns
     -------
@@ -54,6 +56,7 @@ def parameter(default, doc: str = "", *, choices: Iterable | None = None, least=
         raise InputError(f"a parameter with several values should be a tuple, such as (1*ms, 2*ms). Got {default!r}.")
     metadata = {"doc": doc} | ({} if choices is None else {"choices": tuple(choices)})
     metadata |= {} if least is None else {"least": least}
+    metadata |= {} if like is None else {"like": like}
     return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
 
 
@@ -69,20 +72,22 @@ def describe(parameters) -> dict[str, dict]:
     """
     table = {}
     for field in dataclasses.fields(parameters):
-        value = getattr(parameters, field.name)
-        sample = value[0] if isinstance(value, tuple) and value else value
-        unit = "" if _is_plain(sample) else str(dimensions(sample))
-        table[field.name] = {
-            "value": _text(value),
-            "si": _si(value),
-            "unit": unit,
-            "doc": field.metadata.get("doc", ""),
-        }
+        table[field.name] = {**describe_value(getattr(parameters, field.name)), "doc": field.metadata.get("doc", "")}
     return table
+
+
+def describe_value(value) -> dict:
+    """``value``, ``si`` and ``unit`` of one parameter, as in `describe`."""
+    sample = value[0] if isinstance(value, tuple) and value else value
+    unit = "" if _is_plain(sample) else str(dimensions(sample))
+    return {"value": _text(value), "si": _si(value), "unit": unit}
 
 
 def parse_setting(defaults, text: str) -> tuple[str, Any]:
     """Key and value of one ``key=value`` text, checked against the default's type and dimensions.
+
+    A parameter that holds several values can be set to one under its singular: ``period=200*ms`` is
+    ``periods=200*ms``.
 
     Raises
     ------
@@ -94,12 +99,15 @@ def parse_setting(defaults, text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise InputError(f"--set {text}: should be key=value, such as --set {_example(defaults)}")
     field = _field(defaults, key)
-    default = getattr(defaults, key)
-    if isinstance(default, str):
-        return key, _checked(field, default, value.strip())
+    default, value = getattr(defaults, field.name), value.strip()
     if isinstance(default, tuple) and all(isinstance(item, str) for item in default) and default:
-        return key, _checked(field, default, tuple(item.strip() for item in value.split(",") if item.strip()))
-    return key, _checked(field, default, read(value, key))
+        inner = value[1:-1] if value.startswith("(") and value.endswith(")") else value
+        found = tuple(item.strip() for item in inner.split(",") if item.strip())
+    elif isinstance(default, str):
+        found = value
+    else:
+        found = () if default == () and not value else read(value, key)
+    return field.name, _checked(field, default, _one(field, key, found))
 
 
 def with_overrides(defaults, overrides: Mapping[str, Any]):
@@ -110,7 +118,10 @@ def with_overrides(defaults, overrides: Mapping[str, Any]):
     InputError
         If a key does not exist, a value does not fit its default, or the dataclass refuses it.
     """
-    checked = {key: _checked(_field(defaults, key), getattr(defaults, key), value) for key, value in overrides.items()}
+    checked = {}
+    for key, value in overrides.items():
+        field = _field(defaults, key)
+        checked[field.name] = _checked(field, getattr(defaults, field.name), _one(field, key, value))
     try:
         return dataclasses.replace(defaults, **checked)
     except (ValueError, TypeError) as err:
@@ -138,6 +149,8 @@ def _field(defaults, key):
     fields = {field.name: field for field in dataclasses.fields(defaults) if field.init}
     if key in fields:
         return fields[key]
+    if f"{key}s" in fields and isinstance(getattr(defaults, f"{key}s"), tuple):
+        return fields[f"{key}s"]
     close = [name for name in fields if name.lower() == key.lower()]
     close = close or difflib.get_close_matches(key, fields, n=1)
     hint = f"; did you mean {close[0]}?" if close else "."
@@ -145,14 +158,21 @@ def _field(defaults, key):
     raise InputError(f"no parameter is called {key!r}{hint} Allowed, with their defaults: {allowed}")
 
 
+def _one(field, key, value):
+    """The value; under the singular of a field that holds several, not more than one."""
+    if key != field.name and isinstance(value, tuple | list) and len(value) != 1:
+        raise InputError(f"{key} should be one value; several are {field.name}={_text(value)}.")
+    return value
+
+
 def _checked(field, default, value):
     """The value, converted to the default's type, or an error that says what was expected."""
     if isinstance(default, tuple):
         items = value if isinstance(value, tuple | list) else (value,)
-        if default:
-            if not items:
-                raise InputError(f"{field.name} should have at least one value, such as {_text(default[:1])}.")
-            items = [_checked_item(field.name, default[0], item) for item in items]
+        if default and not items:
+            raise InputError(f"{field.name} should have at least one value, such as {_text(default[:1])}.")
+        sample = default[0] if default else field.metadata.get("like")
+        items = [_checked_item(field.name, sample, item) for item in items]
         value = tuple(items)
     else:
         value = _checked_item(field.name, default, value)

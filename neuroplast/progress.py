@@ -1,7 +1,20 @@
-"""Progress of one or several trainings: bars on a terminal, plain lines elsewhere."""
+"""Progress of one or several trainings: bars on a terminal, plain lines elsewhere, JSON lines for machines.
+
+With ``--json`` each line on stdout is one object. Its ``event`` is one of
+
+- ``progress``: protocol, task (the net, or the point of a sweep), position, total, fraction (of everything), done and
+  tasks (how many have ended, of how many), trial, metric, value, note, seconds_left;
+- ``message``: protocol, text;
+- ``point``: protocol, task, status, reason, seconds (of a sweep);
+- ``end``: protocol, status, folder.
+
+What is not known, or is no finite number, is null.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -10,10 +23,32 @@ LINE_EVERY = 10.0  # seconds between plain lines
 TELLING = 0.5  # seconds from which on a part tells the speed; in a shorter one, starting it weighs too much
 
 
+class Note(str):
+    """What was measured last, as text for people, with its parts.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``trial 120, loss 0.0312``.
+    trial : int, optional
+    metric : str, optional
+    value : float, optional
+    """
+
+    def __new__(cls, text="", trial=None, metric=None, value=None):  # noqa: D102 - the class says it
+        note = super().__new__(cls, text)
+        note.trial, note.metric, note.value = trial, metric, value
+        return note
+
+    def parts(self) -> dict:
+        """Its parts, as plain data."""
+        return {"note": str(self), "trial": self.trial, "metric": self.metric, "value": self.value}
+
+
 @dataclass
 class _Task:
-    total: int
-    done: int
+    total: float
+    done: float
     group: object
     speed: float | None = None  # positions per second, of the last part that took long enough
     note: str = ""
@@ -30,11 +65,14 @@ class Progress:
         Where to show it; by default nothing is shown.
     parallel : int
         Tasks that run at the same time.
+    lines : text stream, optional
+        Gets a JSON object per line.
     """
 
-    def __init__(self, title="", console=None, parallel=1):
+    def __init__(self, title="", console=None, parallel=1, lines=None):
         self.title = title
         self.console = console
+        self.lines = lines
         self.parallel = parallel
         self._tasks: dict[str, _Task] = {}
         self._lock = threading.Lock()
@@ -64,18 +102,35 @@ class Progress:
         """Say how far a task has come, what the last part took, and the metric to show."""
         with self._lock:
             task = self._tasks[label]
-            if seconds >= TELLING:
+            if seconds >= TELLING and done > task.done:
                 task.speed = (done - task.done) / seconds
             task.done, task.note = done, note
+            self._write_event(label, task)
             if self._bars is not None:
                 self._show_bars(label, task)
             elif self.console is not None:
                 self._show_line(label, task)
 
+    def end(self, label: str, seconds: float, note: str = "") -> None:
+        """Say that a task has ended and what all of it took, which tells more of the speed than its last part."""
+        with self._lock:
+            self._tasks[label].done = 0
+        self.advance(label, self._tasks[label].total, seconds, note)
+
     def say(self, text: str) -> None:
         """Print a line, above the bars."""
+        self.event("message", text=text)
         if self.console is not None:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def event(self, event: str, **fields) -> None:
+        """Write a JSON line, if anybody wants them."""
+        if self.lines is not None:
+            content = {"event": event, "protocol": self.title} | {
+                name: _finite(value) for name, value in fields.items()
+            }
+            self.lines.write(json.dumps(content, ensure_ascii=False) + "\n")
+            self.lines.flush()
 
     def fraction(self) -> float:
         """Share of all positions that is done."""
@@ -94,6 +149,17 @@ class Progress:
             left += (task.total - task.done) / speed
         return left / max(1, min(self.parallel, len(tasks)))
 
+    def _write_event(self, label, task):
+        parts = task.note.parts() if isinstance(task.note, Note) else {"note": task.note}
+        ended = sum(other.done >= other.total for other in self._tasks.values())
+        seconds = self.seconds_left()
+        self.event(
+            "progress",
+            **{"task": label, "position": task.done, "total": task.total, "fraction": self.fraction()},
+            **{"done": ended, "tasks": len(self._tasks), **parts},
+            seconds_left=None if seconds is None else round(seconds, 1),
+        )
+
     def _show_line(self, label, task):
         now = time.monotonic()
         ended = all(other.done >= other.total for other in self._tasks.values())
@@ -108,7 +174,7 @@ class Progress:
 
     def _show_bars(self, label, task):
         single = self._overall is None
-        seconds = self.seconds_left()
+        seconds = None if task.done >= task.total and single else self.seconds_left()
         left = "" if seconds is None else f"{duration(seconds)} left"
         if task.bar is None:
             name = self.title if single else f"  {label}"
@@ -127,6 +193,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s" if seconds > 0 else "0 s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _finite(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _speed(tasks):

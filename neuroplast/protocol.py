@@ -27,7 +27,7 @@ import xarray as xr
 
 from neuroplast.asked import check_asked, check_space, say_unrecorded
 from neuroplast.catalogue import ProtocolInfo, find, load
-from neuroplast.errors import DivergedError, InputError
+from neuroplast.errors import DivergedError, InputError, Resized
 from neuroplast.files import DiskFull
 from neuroplast.nets import Job, train_many
 from neuroplast.parameters import describe, with_overrides, with_settings
@@ -104,6 +104,8 @@ class Run:
     record : tuple of Record
         What ``--record`` asks for, to be passed on: ``build(record=run.record)``. A model that lacks what a record
         names leaves it to the others that were built before the run trains its first net.
+    others : tuple
+        Parameters of all runs of the sweep that this one is part of.
     """
 
     folder: RunFolder
@@ -113,6 +115,7 @@ class Run:
     quick: bool
     progress: Progress
     record: tuple = ()
+    others: tuple = ()
     _noted: dict = dataclasses.field(default_factory=dict, repr=False)
     _kept: set = dataclasses.field(default_factory=set, repr=False)
 
@@ -121,9 +124,7 @@ class Run:
 
         Options are those of `neuroplast.training.train`.
         """
-        self._note_equations([sim])
-        check_asked(self.record)
-        self._kept.update(item.name for item in options.get("recorded", ()))
+        self._prepare([sim], options.get("recorded", ()))
         folder = self.folder.path / NETS / name if name else self.folder.path
         options = {"label": name or self.progress.title, "progress": self.progress} | options
         options = {"attrs": _provenance(self.folder.record)} | options
@@ -141,9 +142,7 @@ class Run:
             With "omit" nets that diverged are left out, and the run's record lists them.
         """
         jobs = list(jobs)
-        self._note_equations([job.sim for job in jobs])
-        check_asked(self.record)
-        self._kept.update(item.name for job in jobs for item in job.recorded)
+        self._prepare([job.sim for job in jobs], [item for job in jobs for item in job.recorded])
         if not self.folder.resumed:
             check_space(self.record, [job.size for job in jobs], self.folder.path, self.progress.say)
         # The numpy target runs in this process and on Brian2's arrays: one at a time.
@@ -156,9 +155,51 @@ class Run:
             self.note(diverged=sorted(left_out.union(self.folder.record.get("diverged", []))))
         return trained
 
+    def largest(self, name: str, parameters, measure: Callable[[Any], int]) -> int:
+        """Size to build a model for: the largest that this run, or another of its sweep, needs.
+
+        All runs of a sweep then share one compiled program. The size is kept in the run's record.
+
+        Parameters
+        ----------
+        name : str
+            What is measured, such as "samples".
+        parameters
+            This run's.
+        measure : callable
+            From parameters to a number.
+
+        Raises
+        ------
+        Resized
+            If a run that is resumed was begun with another size.
+        """
+        size = max(measure(each) for each in (parameters, *self.others))
+        sizes = self.folder.record.get("sizes", {})
+        if self.folder.resumed and sizes.get(name, size) != size:
+            raise Resized(
+                f"{self.folder.path}: the run there cannot be resumed, since its models were made for {name} up to "
+                f"{sizes[name]}, and now they are for {size}. A run of a sweep goes on with neuroplast sweep."
+            )
+        self.note(sizes=sizes | {name: size})
+        return size
+
     def note(self, **entries) -> None:
         """Keep something in the run's record, such as ``rule=``."""
         self.folder.update(**entries)
+
+    def _prepare(self, sims, recorded):
+        """Build what is going to run; keep in the record from which equations, and which program serves it."""
+        check_asked(self.record)
+        self._kept.update(item.name for item in recorded)
+        self._note_equations(sims)
+        programs = dict(self.folder.record.get("programs", {}))
+        for sim in {id(sim): sim for sim in sims}.values():
+            program = getattr(sim.build(), "program", None)
+            if program is not None:
+                # What a run that is resumed finds, it may have built itself when it began.
+                programs.setdefault(program[0], "found" if program[1] else "built")
+        self.note(programs=programs)
 
     def _note_equations(self, sims):
         """Keep the equations; refuse to go on with a run that was started with others."""
@@ -205,6 +246,8 @@ def run_protocol(
     threads: int | None = None,
     console=None,
     progress_console=None,
+    progress: Progress | None = None,
+    others: Iterable = (),
 ) -> Traces:
     """Run a protocol from parameters to figure, in a folder of its own.
 
@@ -229,6 +272,10 @@ def run_protocol(
         By default all cores that the process may use.
     console, progress_console : rich.console.Console, optional
         Where tables and paths, and progress, are shown; by default nowhere.
+    progress : Progress, optional
+        In place of `progress_console`.
+    others : iterable
+        Settings of each run of the sweep that this one is part of, see `Run.largest`.
 
     Returns
     -------
@@ -248,13 +295,13 @@ def run_protocol(
     record = tuple(dataclasses.replace(item, aside=True) for item in as_records(record))
     module = load(info)
     settings = settings if isinstance(settings, Mapping) else list(settings)
-    parameters = _parameters(info, module, settings, quick)
-    progress = Progress(info.name, progress_console)
+    parameters = parameters_of(info, module, settings, quick)
+    progress = progress or Progress(info.name, progress_console)
     target = choose_target(target, progress.say)
-    threads = _whole("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
+    threads = whole_number("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
     identity = {
         "protocol": info.name,
-        "seed": _whole("seed", seed, 0),
+        "seed": whole_number("seed", seed, 0),
         "target": target,
         "record": [str(item) for item in record],
         "parameters": describe(parameters),
@@ -265,9 +312,15 @@ def run_protocol(
             progress.say(f"{path}: this run is done; nothing is left to do.")
         else:
             folder.update(**_origin(info, target, threads, quick))
-            run = Run(folder, identity["seed"], target, threads, quick, progress, record)
+            others = tuple(parameters_of(info, module, each, quick) for each in others)
+            run = Run(folder, identity["seed"], target, threads, quick, progress, record, others)
             again = _command(info, settings, identity["record"], seed, out, quick, target)
-            _carry_out(module, parameters, run, again)
+            try:
+                _carry_out(module, parameters, run, again)
+            finally:
+                progress.event(
+                    "end", **{name: folder.record.get(name) for name in ("status", "error", "claims")}, folder=str(path)
+                )
         if console is not None:
             print_claims(folder.record, console)
             print_paths(path, console)
@@ -354,7 +407,14 @@ def _draw(module, dataset, folder):
             figures.save_animation(module.animation(dataset), folder)
 
 
-def _parameters(info, module, settings, quick):
+def parameters_of(info: ProtocolInfo, module, settings: Iterable[str] | Mapping[str, Any], quick: bool):
+    """Parameters of a protocol, with some changed.
+
+    Raises
+    ------
+    InputError
+        If a value does not fit, or the protocol declares its parameters wrongly.
+    """
     try:
         defaults = module.Parameters()
     except TypeError as err:
@@ -413,7 +473,8 @@ def _command(info, settings, record, seed, out, quick, target):
     return shlex.join([*words, "--resume"])
 
 
-def _whole(name, value, least):
+def whole_number(name: str, value, least: int) -> int:
+    """The value if it is a whole number of at least so much, else an InputError that names it."""
     if isinstance(value, bool) or int(value) != value or value < least:
         raise InputError(f"{name} should be a whole number of at least {least}. Got {value!r} instead.")
     return int(value)

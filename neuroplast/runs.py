@@ -70,7 +70,7 @@ class RunFolder:
             parameters, or is in use by another process.
         """
         path = Path(path)
-        folder = cls(path, _locked(path))
+        folder = cls(path, hold(path))
         try:
             folder._begin(identity, resume)
         except BaseException:
@@ -100,8 +100,8 @@ class RunFolder:
                 **identity,
                 status="running",
                 environment=environment(),
-                started=self.record.get("started", _now()),
-                resumed=[*self.record.get("resumed", []), _now()] if self.resumed else [],
+                started=self.record.get("started", now()),
+                resumed=[*self.record.get("resumed", []), now()] if self.resumed else [],
             )
 
     @property
@@ -117,7 +117,7 @@ class RunFolder:
     def end(self, status: str, **entries) -> None:
         """Write how the run ended, and the time that it took (all its parts together)."""
         seconds = self.record.get("seconds", 0) + (datetime.now(UTC) - self._opened).total_seconds()
-        self.update(status=status, ended=_now(), seconds=round(seconds, 2), **entries)
+        self.update(status=status, ended=now(), seconds=round(seconds, 2), **entries)
 
     def discard_if_unused(self) -> bool:
         """Remove the folder if nothing was computed yet, so that a corrected run can have it.
@@ -226,7 +226,7 @@ def _check_same(path, before, now):
         )
 
 
-def _locked(path):
+def hold(path):
     """Open the folder and hold it; the kernel lets go of it when the process ends, however it ends."""
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -245,5 +245,6 @@ def _locked(path):
     return handle
 
 
-def _now():
+def now() -> str:
+    """The time, as it stands in records."""
     return datetime.now(UTC).isoformat(timespec="seconds")

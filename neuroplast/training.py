@@ -21,7 +21,7 @@ import numpy as np
 from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
-from neuroplast.progress import Progress
+from neuroplast.progress import Note, Progress
 from neuroplast.segments import SEGMENTS, Segments, recorded_bytes, write_segment
 from neuroplast.traces import RESULTS, open_netcdf, without_aside
 
@@ -197,7 +197,7 @@ def train(
         checkpoint.verify()
     progress, pace = progress or Progress(), pace or Pace()
     progress.add(label, total, checkpoint.position, group=id(sim))
-    current, note, position = checkpoint.state() or begin, "", checkpoint.position
+    current, note, position = checkpoint.state() or begin, Note(), checkpoint.position
     with Behind() as behind:
         while position < total:
             if stop is not None and stop.is_set():
@@ -247,7 +247,8 @@ def _note(monitors, recorded):
         monitor, variable = item.source.split(".")
         values = monitors.get(monitor, {}).get(variable, ())
         if item.kind == "metrics" and not item.dims and len(values):
-            where = monitors[monitor].get(item.dimension)
-            where = "" if where is None else f"{item.dimension} {np.ravel(where)[-1] + 1}, "
-            return f"{where}{item.name} {np.ravel(values[-1])[0]:.3g}"
-    return ""
+            where, value = monitors[monitor].get(item.dimension), float(np.ravel(values[-1])[0])
+            number = None if where is None else int(np.ravel(where)[-1]) + 1
+            text = "" if where is None else f"{item.dimension} {number}, "
+            return Note(f"{text}{item.name} {value:.3g}", number, item.name, value)
+    return Note()

@@ -8,6 +8,7 @@ import xarray as xr
 from brian2 import Quantity, ms
 
 from neuroplast.analysis.curves import final
+from neuroplast.errors import InputError
 from neuroplast.models import rflo
 from neuroplast.parameters import check_one_each, parameter
 from neuroplast.rules import BPTT, RFLO, Rule
@@ -20,6 +21,8 @@ ETA = {
     "bptt": {20: 0.03, 40: 0.03, 80: 0.01, 160: 0.03},
     "rflo": {20: 0.03, 40: 0.01, 80: 0.001, 160: 0.0003},
 }
+#: Durations of figure 2, at tau = 10 ms.
+PERIODS = tuple(10 * period * ms for period in ETA["bptt"])
 #: The rates that the paper searched through.
 GRID = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
@@ -35,26 +38,73 @@ class Common:
     dt: Quantity = parameter(1 * ms, "time step")
     update: str = parameter("trial", "when weights change", choices=("trial", "online"))
 
+    def __post_init__(self):
+        for period in self.periods if hasattr(self, "periods") else (self.period,):
+            if not float(period) > float(self.dt):
+                raise InputError(f"a duration of the output should be longer than dt = {self.dt}. Got {period}.")
+
+    def durations(self):
+        """Durations of the output as multiples of tau, whole numbers where they are that."""
+        found = []
+        for period in self.periods if hasattr(self, "periods") else (self.period,):
+            multiple = float(period / self.tau)
+            found.append(round(multiple) if abs(multiple - round(multiple)) < 1e-9 * multiple else multiple)
+        return found
+
+    def samples(self, period):
+        """Samples of a duration in tau."""
+        return round(period * float(self.tau / self.dt))
+
 
 @dataclass(frozen=True)
-class Durations(Common):
+class Several(Common):
     """What a protocol of several durations can vary besides."""
 
-    periods: tuple = parameter(tuple(ETA["bptt"]), "durations of the output, in tau", least=1)
-    eta_bptt: tuple = parameter(tuple(ETA["bptt"].values()), "learning rate of BPTT for each duration")
-    eta_rflo: tuple = parameter(tuple(ETA["rflo"].values()), "learning rate of RFLO for each duration")
+    periods: tuple = parameter(PERIODS, "durations of the output")
+
+    def etas(self, name, rule, run=None):
+        """Learning rates given for each duration, or else the paper's of this rule; `run` is told of those borrowed."""
+        given, periods = getattr(self, name), self.durations()
+        if given:
+            return given
+        found, borrowed = [], []
+        for period in periods:
+            nearest = min(ETA[rule], key=lambda known, period=period: abs(np.log(known / period)))
+            found.append(ETA[rule][nearest])
+            if nearest != period:
+                borrowed.append(f"{found[-1]:g} for {period:g} tau, the paper's for {nearest} tau")
+        if run is not None:
+            run.note(**{name: found})
+            if borrowed:
+                run.progress.say(f"{name}: {'; '.join(borrowed)}. Give others with --set {name}=...")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Durations(Several):
+    """Several durations learned by both rules."""
+
+    eta_bptt: tuple = parameter((), "learning rate of BPTT for each duration; the paper's if not given", like=0.03)
+    eta_rflo: tuple = parameter((), "learning rate of RFLO for each duration; the paper's if not given", like=0.03)
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("eta_bptt", "eta_rflo"):
-            check_one_each(name, getattr(self, name), self.periods)
+            check_rates(name, self)
 
-    def cases(self):
+    def cases(self, run=None):
         """Both rules on all durations."""
         return [
             Case({"rule": name, "period": period}, rule, period, eta)
             for name, rule in RULES.items()
-            for period, eta in zip(self.periods, getattr(self, f"eta_{name}"), strict=True)
+            for period, eta in zip(self.durations(), self.etas(f"eta_{name}", name, run), strict=True)
         ]
+
+
+def check_rates(name, p):
+    """Refuse learning rates that are given and do not go with the durations one by one."""
+    if getattr(p, name):
+        check_one_each(name, getattr(p, name), p.periods)
 
 
 @dataclass(frozen=True)
@@ -66,7 +116,7 @@ class Case:
     coords : dict
         Their place among the results, such as ``{"rule": "rflo", "period": 20}``.
     rule : Rule
-    period : int
+    period : float
         Duration of the output, in tau.
     eta : float
         Learning rate of all weights.
@@ -76,13 +126,13 @@ class Case:
 
     coords: Mapping
     rule: Rule
-    period: int
+    period: float
     eta: float
     constants: Mapping = field(default_factory=dict)
 
 
 def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged="raise") -> xr.Dataset:
-    """Train the nets of all cases; those of one rule and size share one compiled program.
+    """Train the nets of all cases; those of one rule and size share one compiled program, with other runs of a sweep.
 
     Parameters
     ----------
@@ -100,8 +150,8 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
     xarray.Dataset
         Loss and alignment by trial, output by step, along the cases' coordinates and ``net``.
     """
-    tasks = {case.period: periodic(round(case.period * float(p.tau / p.dt))) for case in cases}
-    longest = max(tasks.values(), key=lambda task: task.samples)
+    tasks = {case.period: periodic(p.samples(case.period)) for case in cases}
+    longest = periodic(run.largest("samples", p, lambda q: max(map(q.samples, q.durations()))))
     models, jobs = {}, []
     record = () if part else run.record  # a search's nets are not among the results
     for case in cases:
@@ -123,6 +173,8 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
         labels = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
         results = results.reindex(labels)
         results["loss"] = results.loss.fillna(np.inf)
+    if "period" in results.coords:
+        results.period.attrs["units"] = "tau"
     return results.assign_attrs(dt_ms=float(p.dt / ms))
 
 
@@ -165,11 +217,12 @@ def rates(cases: Sequence[Case]) -> xr.DataArray:
     return combine([(case.coords, xr.Dataset({"rate": case.eta})) for case in cases]).rate
 
 
-def target(periods, p):
-    """Targets after each step, by ``period`` and ``step``; the shorter ones end with NaN."""
-    parts = [periodic(round(period * float(p.tau / p.dt))).conditions[0].target[1:, 0] for period in periods]
+def target(p):
+    """Targets after each step, by ``period`` (in tau) and ``step``; the shorter ones end with NaN."""
+    periods = p.durations()
+    parts = [periodic(p.samples(period)).conditions[0].target[1:, 0] for period in periods]
     parts = [xr.DataArray(part, {"step": range(part.size)}) for part in parts]
-    return xr.concat(parts, xr.IndexVariable("period", list(periods)), join="outer")
+    return xr.concat(parts, xr.IndexVariable("period", periods, {"units": "tau"}), join="outer")
 
 
 def silent(target):

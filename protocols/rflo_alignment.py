@@ -27,7 +27,7 @@ QUICK = {"trials": 1000, "nets": 3}
 
 def experiment(parameters, run):
     """Train every net by both rules on all durations."""
-    return figure2.train(parameters.cases(), parameters, run)
+    return figure2.train(parameters.cases(run), parameters, run)
 
 
 def _ends(dataset, rule):

@@ -12,7 +12,7 @@ import numpy as np
 
 from neuroplast import figures
 from neuroplast.analysis.curves import final
-from neuroplast.parameters import check_one_each, parameter
+from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _figure2 as figure2
 from neuroplast.rules import RFLO, dale
@@ -24,14 +24,14 @@ LABELS = {"rflo": "RFLO", "rflo_dale": "RFLO + Dale"}
 
 
 @dataclass(frozen=True)
-class Parameters(figure2.Common):
+class Parameters(figure2.Several):
     """What the supplement varies."""
 
-    periods: tuple = parameter((20, 40, 80, 160), "durations of the output, in tau", least=1)
-    eta: tuple = parameter((0.03, 0.01, 0.001, 0.0003), "learning rate for each duration, of both rules")
+    eta: tuple = parameter((), "learning rate for each duration, of both rules; the paper's if not given", like=0.03)
 
     def __post_init__(self):
-        check_one_each("eta", self.eta, self.periods)
+        super().__post_init__()
+        figure2.check_rates("eta", self)
 
 
 QUICK = {"trials": 1000, "nets": 3}
@@ -43,13 +43,15 @@ def experiment(parameters, run):
     cases = [
         figure2.Case({"period": period, "rule": name}, rule, period, eta)
         for name, rule in RULES.items()
-        for period, eta in zip(p.periods, p.eta, strict=True)
+        for period, eta in zip(p.durations(), p.etas("eta", "rflo", run), strict=True)
     ]
-    return figure2.train(cases, p, run, diverged="omit").assign(target=figure2.target(p.periods, p))
+    return figure2.train(cases, p, run, diverged="omit").assign(target=figure2.target(p))
 
 
 def _text(periods, free, signed):
-    return "; ".join(f"{int(T)} tau: RFLO {a:.3g}, Dale {b:.3g}" for T, a, b in zip(periods, free, signed, strict=True))
+    return "; ".join(
+        f"{float(T):g} tau: RFLO {a:.3g}, Dale {b:.3g}" for T, a, b in zip(periods, free, signed, strict=True)
+    )
 
 
 def _alike(free, signed):

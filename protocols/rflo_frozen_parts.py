@@ -9,6 +9,8 @@ duration, which the caption does not give.
 
 from dataclasses import dataclass
 
+from brian2 import Quantity, ms
+
 from neuroplast import figures
 from neuroplast.analysis.curves import final
 from neuroplast.parameters import parameter
@@ -26,7 +28,7 @@ LABELS = {"rflo": "both", "readout_only": "readout only", "recurrent_only": "rec
 class Parameters(figure2.Common):
     """What the supplement varies is fixed by the rules."""
 
-    period: int = parameter(20, "duration of the output, in tau", least=1)
+    period: Quantity = parameter(200 * ms, "duration of the output")
     eta: float = parameter(0.03, "learning rate of what learns")
 
 
@@ -36,8 +38,9 @@ QUICK = {"trials": 2000, "nets": 5}
 def experiment(parameters, run):
     """Train every net in the three ways."""
     p = parameters
-    cases = [figure2.Case({"rule": name}, rule, p.period, p.eta) for name, rule in RULES.items()]
-    target = figure2.target((p.period,), p).isel(period=0, drop=True)
+    (period,) = p.durations()
+    cases = [figure2.Case({"rule": name}, rule, period, p.eta) for name, rule in RULES.items()]
+    target = figure2.target(p).isel(period=0, drop=True)
     return figure2.train(cases, p, run, diverged="omit").assign(target=target)
 
 

@@ -13,6 +13,7 @@ search runs for all 10,000 trials: 0.38 G steps and 0.29 G for the results, 0.7 
 from dataclasses import dataclass
 
 import numpy as np
+from brian2 import Quantity, ms
 
 from neuroplast import figures
 from neuroplast.analysis.curves import final
@@ -37,7 +38,7 @@ STYLES = {
 class Parameters(figure2.Common):
     """What figure 2d varies, and how rates are found."""
 
-    period: int = parameter(80, "duration of the output, in tau", least=1)
+    period: Quantity = parameter(800 * ms, "duration of the output")
     eta_bptt: float = parameter(figure2.ETA["bptt"][80], "learning rate of BPTT")
     eta_rflo: float = parameter(figure2.ETA["rflo"][80], "learning rate of RFLO")
     rates: str = parameter("paper", "search for the hybrids' rates only, or for all", choices=("paper", "search"))
@@ -50,15 +51,15 @@ QUICK = {"trials": 1000, "nets": 3, "grid_trials": 300}
 
 def experiment(parameters, run):
     """Search for rates, then train every net by the four rules."""
-    p = parameters
+    p, (period,) = parameters, parameters.durations()
     known = {"bptt": p.eta_bptt, "rflo": p.eta_rflo} if p.rates == "paper" else {}
-    given = [figure2.Case({"rule": name}, RULES[name], p.period, eta) for name, eta in known.items()]
-    sought = [figure2.Case({"rule": name}, RULES[name], p.period, np.nan) for name in RULES if name not in known]
+    given = [figure2.Case({"rule": name}, RULES[name], period, eta) for name, eta in known.items()]
+    sought = [figure2.Case({"rule": name}, RULES[name], period, np.nan) for name in RULES if name not in known]
     found, losses = figure2.search(sought, p, run)
-    target = figure2.target((p.period,), p).isel(period=0, drop=True)
+    target = figure2.target(p).isel(period=0, drop=True)
     results = figure2.train([*given, *found], p, run, diverged="omit")
     extra = {"grid_loss": losses, "rate": figure2.rates([*given, *found]), "target": target}
-    return results.assign(extra).assign_attrs(period=p.period)
+    return results.assign(extra).assign_attrs(period=period)
 
 
 def _medians(dataset):

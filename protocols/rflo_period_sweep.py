@@ -36,10 +36,10 @@ QUICK = {"trials": 1000, "nets": 3, "grid_trials": 300}
 
 def experiment(parameters, run):
     """Train every net by both rules on all durations, after a search if there is to be one."""
-    p, cases, found = parameters, parameters.cases(), {}
+    p, cases, found = parameters, parameters.cases(run), {}
     if p.rates == "search":
         cases, found["grid_loss"] = figure2.search(cases, p, run)
-    found |= {"target": figure2.target(p.periods, p), "rate": figure2.rates(cases)}
+    found |= {"target": figure2.target(p), "rate": figure2.rates(cases)}
     return figure2.train(cases, p, run, diverged="omit").assign(found)
 
 
@@ -51,13 +51,13 @@ def _untrained(dataset):
 def _medians(dataset, periods=None):
     """Duration and final losses of BPTT and RFLO, medians over nets; of these durations or of all."""
     last = final(dataset.loss).median("net")
-    chosen = [int(period) for period in dataset.period if periods is None or period in periods]
+    chosen = [period for period in dataset.period.values.tolist() if periods is None or period in periods]
     return [(period, *(float(last.sel(rule=rule, period=period)) for rule in figure2.RULES)) for period in chosen]
 
 
 def _compare(dataset, periods, criterion):
     found = _medians(dataset, periods)
-    text = "; ".join(f"{period} tau: BPTT {bptt:.3g}, RFLO {rflo:.3g}" for period, bptt, rflo in found)
+    text = "; ".join(f"{period:g} tau: BPTT {bptt:.3g}, RFLO {rflo:.3g}" for period, bptt, rflo in found)
     verdict = holds(all(criterion(bptt, rflo) for _, bptt, rflo in found))
     return (text, verdict) if found else ("no such duration", VERDICTS[2])
 
@@ -75,7 +75,7 @@ def _learns(dataset):
     for period, *last in _medians(dataset):
         untrained = float(_untrained(dataset).sel(period=period).median("net"))
         silent = float(figure2.silent(dataset.target.sel(period=period)))
-        texts.append(f"{period} tau: {last[0]:.2g}, {last[1]:.2g} of {untrained:.2g} (silent {silent:.2g})")
+        texts.append(f"{period:g} tau: {last[0]:.2g}, {last[1]:.2g} of {untrained:.2g} (silent {silent:.2g})")
         learned.append(max(last) < 0.9 * untrained)
     return "; ".join(texts), holds(all(learned))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from brian2 import Quantity, ms
 from scipy.stats import spearmanr
 
 from neuroplast import figures
@@ -35,9 +36,10 @@ class Parameters(figure2.Common):
     eta: tuple = parameter((0.03, 0.03, 0.03, 0.03, 0.03, 0.01), "learning rate for each number of units")
     gains: tuple = parameter((0.25, 0.5, 0.75, 1.0, 1.25, 1.5), "gains of the initial recurrent and readout weights")
     g: float = parameter(1.5, "gain where the number of units varies")
-    period: int = parameter(20, "duration of the output, in tau", least=1)
+    period: Quantity = parameter(200 * ms, "duration of the output")
 
     def __post_init__(self):
+        super().__post_init__()
         check_one_each("eta", self.eta, self.sizes)
         if self.N not in self.sizes:
             raise InputError(f"N should be one of the sizes {self.sizes}. Got {self.N}.")
@@ -49,12 +51,13 @@ QUICK = {"trials": 1000, "nets": 3, "sizes": (10, 30, 100), "eta": (0.03, 0.03, 
 def experiment(parameters, run):
     """Train nets of all sizes, and of all gains; those that belong to both are trained once."""
     p, eta = parameters, dict(zip(parameters.sizes, parameters.eta, strict=True))
+    (period,) = p.durations()
     # The largest first: two cores should not wait for one net in the end.
     chosen = sorted({(N, p.g) for N in p.sizes} | {(p.N, g) for g in p.gains}, reverse=True)
-    cases = [figure2.Case({"N": N, "g": g}, RFLO, p.period, eta[N], {"N": N, "g": g, "g_out": g}) for N, g in chosen]
+    cases = [figure2.Case({"N": N, "g": g}, RFLO, period, eta[N], {"N": N, "g": g, "g_out": g}) for N, g in chosen]
     loss = figure2.train(cases, p, run, diverged="omit").loss
     by_size, by_gain = loss.sel(g=p.g, N=list(p.sizes), drop=True), loss.sel(N=p.N, g=list(p.gains), drop=True)
-    attrs = {"silent": figure2.silent(figure2.target((p.period,), p)).item(), "N": p.N, "g": p.g}
+    attrs = {"silent": figure2.silent(figure2.target(p)).item(), "N": p.N, "g": p.g}
     return xr.Dataset({"loss_by_N": by_size, "loss_by_g": by_gain}, attrs=attrs)
 
 

@@ -28,7 +28,7 @@ class Parameters:
     """What is varied; the rest is `neuroplast.models.rflo.Parameters`."""
 
     steps: tuple = parameter((10, 50, 200), "time steps per time constant, the published one first", least=1)
-    period: int = parameter(20, "duration of the output, in tau", least=1)
+    period: Quantity = parameter(200 * ms, "duration of the output")
     eta: float = parameter(0.03, "learning rate")
     trials: int = parameter(10_000, "trials per net", least=1)
     nets: int = parameter(9, "nets, each with its own initial weights", least=1)
@@ -43,7 +43,7 @@ QUICK = {"trials": 500, "nets": 5}
 def experiment(parameters, run):
     """Train the same nets at every time step; a table as long as the longest trial lets them share one program."""
     p = parameters
-    tasks = {steps: periodic(p.period * steps) for steps in p.steps}
+    tasks = {steps: periodic(round(float(p.period / p.tau) * steps)) for steps in p.steps}
     longest, jobs = tasks[max(p.steps)], []
     for steps, task in tasks.items():
         constants = rflo.Parameters(N=p.N, tau=p.tau, dt=p.tau / steps, **rflo.learning_rates(p.eta))
@@ -53,7 +53,7 @@ def experiment(parameters, run):
             jobs.append(model.job(f"{steps}-per-tau-{net}", coords, p.trials, 1000 * run.seed + net, task=task))
     run.note(rule="rflo", update=p.update)
     results = combine([(net.coords, net.dataset) for net in run.train_many(jobs)]).isel(test=0, drop=True)
-    return results.assign_attrs(duration_ms=p.period * float(p.tau / ms))
+    return results.assign_attrs(duration_ms=float(p.period / ms))
 
 
 def _final(dataset):

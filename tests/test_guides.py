@@ -6,6 +6,7 @@ Each block of Python is a file whose name is in its first line. The sizes here a
 import importlib
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def follow(tmp_path, monkeypatch):
 
 
 def test_there_is_a_page_for_each_part():
-    assert PAGES == ["add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "look_at_a_run", "record_and_spike"]
+    assert PAGES == [
+        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "look_at_a_run", "record_and_spike", "sweep",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -216,3 +219,18 @@ def test_a_run_is_looked_at(follow, capsys):
     there = printed("look_at_a_run", "python look.py").replace("2999", "59").split()
     assert capsys.readouterr().out.split() == there
     assert "before learning" in Path("before_and_after.svg").read_text()
+
+
+def test_the_sweep_is_read_as_the_page_says(follow, capsys):
+    follow("sweep")
+    command = next(line for text in blocks("sweep", "console") for line in text.split("\n") if "--seeds 9" in line)
+    words = shlex.split(command.removeprefix("$ neuroplast "))
+    words[words.index("9")] = "2"
+    small = ["--set", "trials=100", "--set", "nets=1", "--set", "N=4", "--target", "numpy", "--set", "dt=5*ms"]
+    done = CliRunner().invoke(app, [*words, *small], env={"COLUMNS": "200"})
+    assert done.exit_code == 0 and "2 of 2" in done.stdout
+    assert {path.name for path in Path("sweeps/rflo_periodic").iterdir()} > {"sweep.nc", "sweep.json"}
+    runpy.run_path("read_sweep.py")
+    lines = capsys.readouterr().out.splitlines()
+    _, *rest = printed("sweep", "python read_sweep.py").splitlines()
+    assert rest == lines[1:3] and lines[0].endswith("'rule', 'net', 'trial')") and "'period'" in lines[0]

@@ -68,6 +68,8 @@ def test_every_import_is_a_declared_dependency(path):
     requirements = config["options"]["install_requires"]
     if path.parent.name == "bench":
         requirements += config["options.extras_require"]["bench"]
+    if path.stem == "sweep_cluster":
+        requirements += config["options.extras_require"]["cluster"]
     assert undeclared(path.read_text(), module_name(path), requirements) == set()
 
 

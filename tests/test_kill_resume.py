@@ -9,7 +9,7 @@ import time
 import xarray as xr
 
 RUN = [sys.executable, "-m", "neuroplast.cli", "run", "rflo_periodic", "--seed", "3"]
-SIZE = ["--set", "trials=1000", "--set", "nets=1", "--set", "periods=10,40"]
+SIZE = ["--set", "trials=1000", "--set", "nets=1", "--set", "periods=100*ms,400*ms"]
 
 
 def command(folder, *more):

@@ -22,6 +22,7 @@ class Parameters:
     noise: bool = parameter(False)
     g: Quantity = parameter(3 * mV / nS)
     limit: object = parameter(None)
+    etas: tuple = parameter((), like=0.03)
 
     def __post_init__(self):
         if self.N < 1:
@@ -41,6 +42,10 @@ class Parameters:
         ("periods=200*ms,1*second", "periods", (0.2, 1.0)),
         ("periods=(1*ms, 2*ms)", "periods", (0.001, 0.002)),
         ("periods=5*ms", "periods", (0.005,)),
+        ("period=5*ms", "periods", (0.005,)),
+        ("rules=(bptt, rflo)", "rules", ("bptt", "rflo")),
+        ("etas=0.1", "etas", (0.1,)),
+        ("eta=0.1", "eta", 0.1),
         ("rule=bptt", "rule", "bptt"),
         ("rules=bptt", "rules", ("bptt",)),
         ("rules=bptt, rflo", "rules", ("bptt", "rflo")),
@@ -85,12 +90,16 @@ def test_a_text_sets_a_value(text, name, value):
         ("eta=" + "9" * 2000, ["eta", "longer than"]),
         ("eta=" + "(" * 400 + "1" + ")" * 400, ["eta"]),
         ("eta=" + "9" * 400, ["eta", "too large"]),
+        ("period=1*ms,2*ms", ["period should be one value; several are periods=1*ms,2*ms"]),
+        ("period=2", ["periods", "units of s", "Got 2"]),
+        ("etas=0.1,'fast'", ["etas should be a number", "Got fast"]),
+        ("etas=0.1,2*ms", ["etas should be a number", "Got 2*ms"]),
         ("periods=1*ms,2", ["periods", "units of s", "Got 2"]),
         ("rules=", ["rules", "at least one"]),
         ("rule=bptd", ["rule", "rflo, bptt", "bptd"]),
         ("rules=rflo,x", ["rules", "rflo, bptt", "Got x"]),
         ("noise=1", ["noise", "true or false", "Got 1"]),
-        ("teu=3", ["'teu'", "did you mean tau?", "periods=200*ms,0.4*second"]),
+        ("teu=3", ["'teu'", "did you mean tau?", "periods=200*ms,400*ms"]),
         ("TAU=3*ms", ["'TAU'", "did you mean tau?"]),
         ("zzz=3", ["'zzz'", "Allowed", "N=30"]),
         ("tau", ["tau", "key=value", "tau=10*ms"]),
@@ -135,7 +144,7 @@ def test_description_holds_value_unit_and_meaning():
     table = describe(Parameters())
     assert table["tau"] == {"value": "10*ms", "si": 0.01, "unit": "s", "doc": "time constant"}
     assert table["periods"] == {
-        "value": "200*ms,0.4*second",
+        "value": "200*ms,400*ms",
         "si": [0.2, 0.4],
         "unit": "s",
         "doc": "periods",
@@ -180,3 +189,15 @@ def test_values_below_the_least_are_refused():
         with_settings(Bounded(), ["nets=0"])
     with pytest.raises(InputError, match=r"delays should be at least 10\*ms. Got 5\*ms instead"):
         with_overrides(Bounded(), {"delays": (10 * ms, 5 * ms)})
+
+
+def test_no_values_can_be_a_default():
+    assert with_settings(Parameters(etas=(0.1,)), ["etas=0.2,0.3"]).etas == (0.2, 0.3)
+    assert with_settings(Parameters(), ["etas="]).etas == ()
+    assert describe(Parameters())["etas"] == {"value": "", "si": [], "unit": "", "doc": ""}
+
+
+def test_the_singular_sets_one_value():
+    assert with_overrides(Parameters(), {"period": 3 * ms}).periods == (3 * ms,)
+    with pytest.raises(InputError, match=r"period should be one value; several are periods=1\*ms,2\*ms"):
+        with_overrides(Parameters(), {"period": (1 * ms, 2 * ms)})

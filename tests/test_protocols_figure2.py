@@ -4,6 +4,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from brian2 import ms
 
 from neuroplast.catalogue import find, load
 from neuroplast.errors import InputError
@@ -16,9 +17,9 @@ SMALL = {"trials": 4, "nets": 2, "N": 5}
 HUGE = 1e200  # a learning rate at which every net diverges
 SETTINGS = {
     # RFLO's nets diverge at the longer duration.
-    "rflo_period_sweep": SMALL | {"periods": (2, 3), "eta_bptt": (0.03, 0.02), "eta_rflo": (0.01, HUGE)},
-    "rflo_locality": SMALL | {"period": 2, "nets": 1, "grid_nets": 1, "grid_trials": 2},
-    "rflo_alignment": SMALL | {"periods": (2, 3), "eta_bptt": (0.03, 0.02), "eta_rflo": (0.01, 0.01)},
+    "rflo_period_sweep": SMALL | {"periods": (20 * ms, 30 * ms), "eta_bptt": (0.03, 0.02), "eta_rflo": (0.01, HUGE)},
+    "rflo_locality": SMALL | {"period": 20 * ms, "nets": 1, "grid_nets": 1, "grid_trials": 2},
+    "rflo_alignment": SMALL | {"periods": (20 * ms, 30 * ms), "eta_bptt": (0.03, 0.02), "eta_rflo": (0.01, 0.01)},
 }
 
 
@@ -92,7 +93,7 @@ def test_a_search_chooses_each_case_its_rate(monkeypatch):
         return combine(parts)
 
     monkeypatch.setattr(figure2, "train", train)
-    durations = {"periods": (20, 160), "eta_bptt": (0.1, 0.1), "eta_rflo": (0.1, 0.1)}
+    durations = {"periods": (200 * ms, 1600 * ms), "eta_bptt": (0.1, 0.1), "eta_rflo": (0.1, 0.1)}
     found = SWEEP.experiment(SWEEP.Parameters(rates="search", trials=9, grid_trials=7, **durations), None)
     assert found.rate.values.tolist() == [[0.1, 0.003], [0.01, 0.0003]]
     assert dict(found.grid_loss.sizes) == {"rule": 2, "period": 2, "eta": 8, "grid_net": 3}
@@ -109,8 +110,10 @@ def test_run_leaves_claims_and_a_figure(name, claims, runs):
 
 
 def test_rates_go_with_durations(tmp_path):
-    with pytest.raises(InputError, match=r"eta_bptt should have a value for each of \(20,\)"):
-        run_protocol("rflo_alignment", settings=["periods=20"], out=tmp_path / "run", target="numpy")
+    with pytest.raises(InputError, match=r"eta_bptt should have a value for each of \(200\. \* msecond,\)"):
+        run_protocol(
+            "rflo_alignment", settings=["period=200*ms", "eta_bptt=0.1,0.2"], out=tmp_path / "run", target="numpy"
+        )
 
 
 def test_the_best_rate_has_the_lowest_median():

@@ -4,6 +4,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from brian2 import ms
 
 from neuroplast.catalogue import find, load
 from neuroplast.errors import InputError
@@ -14,9 +15,9 @@ from neuroplast.tasks import periodic
 
 TINY = {"trials": 4, "nets": 2, "N": 5}
 SMALL = {
-    "rflo_dale": TINY | {"periods": (2, 3), "eta": (0.3, 0.1)},
-    "rflo_frozen_parts": TINY | {"period": 2},
-    "rflo_size_and_gain": TINY | {"period": 2, "sizes": (4, 5), "eta": (0.1, 0.1), "gains": (0.5, 1.5)},
+    "rflo_dale": TINY | {"periods": (20 * ms, 30 * ms), "eta": (0.3, 0.1)},
+    "rflo_frozen_parts": TINY | {"period": 20 * ms},
+    "rflo_size_and_gain": TINY | {"period": 20 * ms, "sizes": (4, 5), "eta": (0.1, 0.1), "gains": (0.5, 1.5)},
 }
 MODULES = {name: load(find(name)) for name in SMALL}
 
@@ -108,7 +109,7 @@ def test_run_leaves_claims_and_a_figure(name, claims, texts, runs):
 @pytest.mark.parametrize(
     "name, settings, message",
     [
-        ("rflo_dale", ["periods=20"], r"eta should have a value for each of \(20,\). Got \(0.03, 0.01,"),
+        ("rflo_dale", ["period=200*ms", "eta=0.1,0.2"], r"eta should have a value for each of .* Got \(0.1, 0.2\)"),
         ("rflo_size_and_gain", ["sizes=10,30"], r"eta should have a value for each of \(10, 30\). Got \(0.03, 0.03,"),
         ("rflo_size_and_gain", ["N=40"], r"N should be one of the sizes \(10, 20, .* Got 40"),
     ],

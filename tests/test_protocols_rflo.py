@@ -4,6 +4,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from brian2 import ms
 
 from neuroplast.catalogue import find, load
 from neuroplast.errors import InputError
@@ -11,8 +12,8 @@ from neuroplast.protocol import run_protocol
 from neuroplast.tasks import periodic
 
 PERIODIC, TIMESTEP = load(find("rflo_periodic")), load(find("rflo_timestep"))
-SMALL_PERIODIC = {"trials": 4, "nets": 2, "N": 5, "periods": (2, 3)}
-SMALL_TIMESTEP = {"trials": 4, "nets": 2, "N": 5, "period": 2, "steps": (5, 10)}
+SMALL_PERIODIC = {"trials": 4, "nets": 2, "N": 5, "periods": (20 * ms, 30 * ms)}
+SMALL_TIMESTEP = {"trials": 4, "nets": 2, "N": 5, "period": 20 * ms, "steps": (5, 10)}
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +117,12 @@ def test_claims_about_the_time_step(finals, early, expected):
 
 
 def test_rates_go_with_periods(tmp_path):
-    with pytest.raises(InputError, match=r"eta_bptt should have a value for each of \(20,\). Got \(0.03, 0.03\)"):
-        run_protocol("rflo_periodic", settings=["periods=20"], out=tmp_path / "run", target="numpy")
+    with pytest.raises(InputError, match=r"eta_rflo should have a value for each of .* Got \(0.03, 0.03, 0.03\)"):
+        run_protocol("rflo_periodic", settings=["eta_rflo=0.03,0.03,0.03"], out=tmp_path / "run", target="numpy")
 
 
 def test_quick_learns(tmp_path):
     """A tenth of the quick size, compiled: by then the loss has fallen by half for both rules."""
-    settings = {"trials": 300, "nets": 2, "periods": (20,), "eta_bptt": (0.03,), "eta_rflo": (0.03,)}
+    settings = {"trials": 300, "nets": 2, "periods": (200 * ms,)}
     found = run_protocol("rflo_periodic", settings=settings, out=tmp_path / "run").dataset.loss
     assert np.all(found.isel(trial=-1) < 0.5 * found.isel(trial=0))

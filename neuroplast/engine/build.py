@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import platform
@@ -147,6 +149,16 @@ def build(device, project, buffers):
             f"The cache folder {folder} cannot be written ({error.strerror}). Set NEUROPLAST_CACHE to one that can."
         ) from error
     os.close(handle)
+    with _alone(binary.with_suffix(".lock")):
+        if binary.exists():
+            os.unlink(temporary)
+            return binary, True
+        _build(path, parts, compile_flags, link, project, temporary)
+        os.replace(temporary, binary)  # a process that only looks cannot see a half-written file
+    return binary, False
+
+
+def _build(path, parts, compile_flags, link, project, temporary):
     includes = [f"-I{project}", f"-I{TEMPLATES}"]
     objects = [part.with_suffix(".o") for part in parts]
     try:
@@ -155,12 +167,30 @@ def build(device, project, buffers):
             for level, part, obj in zip(([], ["-O0"]), parts, objects, strict=True)  # the last level counts
         )
         _compile([[path, *map(str, objects), "-o", temporary, *link]])
-    except BuildError:
+    except BaseException:
         os.unlink(temporary)
         raise
     os.chmod(temporary, 0o755)
-    os.replace(temporary, binary)  # a second process building the same program cannot see a half-written file
-    return binary, False
+
+
+@contextlib.contextmanager
+def _alone(path):
+    """Hold a lock file: of several processes that want the same program at once, one compiles and the others wait."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            break  # a file system without locks: at worst, it is compiled twice
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                break
+        os.close(handle)  # the one that held it has removed it
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _compile(commands):

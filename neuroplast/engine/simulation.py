@@ -132,6 +132,12 @@ class Simulation:
         backend = {"cpp": CppBackend, "numpy": NumpyBackend}[self.target]
         self._backend = backend(self, operations, monitors, self._selecting, constants)
 
+    @property
+    def program(self):
+        """Name of the compiled program in the cache, and whether it was there; None for numpy and before `build`."""
+        binary = getattr(self._backend, "binary", None)
+        return None if binary is None else (binary.name, self._backend.cached)
+
     def length(self, counts=None):
         """Number of positions of the schedule (see `Schedule`)."""
         return self.schedule.length(counts)
