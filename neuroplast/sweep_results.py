@@ -21,7 +21,8 @@ def write_results(sweep, title: str) -> None:
     for point in sweep.points:
         if sweep.outcomes.get(point.name, {}).get("status") == "done":
             with open_netcdf(sweep.folder / point.name / RUN_RESULTS) as dataset:
-                parts.append((point.coords, dataset.load()))
+                # Without the types of the files: a whole number that is missing elsewhere becomes NaN.
+                parts.append((point.coords, dataset.load().drop_encoding()))
     path = sweep.folder / RESULTS
     if not parts:
         path.unlink(missing_ok=True)
