@@ -32,6 +32,7 @@ def write_results(sweep, title: str) -> None:
     dataset = together(parts, labels)
     for axis in sweep.axes:
         dataset[axis.key].attrs.update({"units": axis.unit} if axis.unit else {}, long_name=axis.field)
+    dataset = dataset.squeeze([axis.key for axis in sweep.axes if len(axis.values) == 1])
     write_dataset(dataset.assign_attrs(title=title), path)
 
 
