@@ -188,8 +188,8 @@ def _run_all(sweep, info, options, content, jobs, cores, scheduler, progress, ag
                 _Driver(sweep, info, options, workers, events, progress).run(left)
         except KeyboardInterrupt:
             keep("interrupted")
-            progress.event("end", status="interrupted", folder=str(sweep.folder))
             progress.say(f"Interrupted; what is done is kept in {sweep.folder}. Go on with:\n  {again}")
+            progress.event("end", status="interrupted", folder=str(sweep.folder))
             raise
         except BaseException:
             keep("failed")

@@ -21,7 +21,8 @@ def write_results(sweep, title: str) -> None:
     for point in sweep.points:
         if sweep.outcomes.get(point.name, {}).get("status") == "done":
             with open_netcdf(sweep.folder / point.name / RUN_RESULTS) as dataset:
-                parts.append((point.coords, dataset.load()))
+                # Without the types of the files: a whole number that is missing elsewhere becomes NaN.
+                parts.append((point.coords, dataset.load().drop_encoding()))
     path = sweep.folder / RESULTS
     if not parts:
         path.unlink(missing_ok=True)
@@ -31,6 +32,7 @@ def write_results(sweep, title: str) -> None:
     dataset = together(parts, labels)
     for axis in sweep.axes:
         dataset[axis.key].attrs.update({"units": axis.unit} if axis.unit else {}, long_name=axis.field)
+    dataset = dataset.squeeze([axis.key for axis in sweep.axes if len(axis.values) == 1])
     write_dataset(dataset.assign_attrs(title=title), path)
 
 

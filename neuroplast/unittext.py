@@ -64,7 +64,7 @@ def unit_text(value) -> str:
     if dimensions(value).is_dimensionless:
         return _number_text(np.asarray(value).tolist())
     unit = value.get_best_unit()
-    if str(unit) == "second" and np.max(np.abs(np.asarray(value))) < 1:
+    if str(unit) == "s" and np.max(np.abs(np.asarray(value))) < 1:
         unit = _units()["ms"]  # 400*ms, as one would write it, in place of 0.4*second
     name = str(unit) if str(unit) in _units() else repr(unit).removeprefix("1. * ").replace(" ", "")
     number = np.asarray(value / unit).tolist()

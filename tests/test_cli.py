@@ -44,7 +44,7 @@ sys.exit(", ".join({heavy} & set(sys.modules)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("list", "run", "show", "verify", "bench"):
+    for command in ("list", "run", "sweep", "show", "verify", "bench"):
         assert command in done.stdout
 
 
@@ -196,6 +196,7 @@ def test_verify_is_status_1_if_a_file_fails(call, monkeypatch):
     both = call("verify", "good.npz", "bad.npz")
     assert both.exit_code == 1
     assert "PASS" in both.stdout and "FAIL" in both.stdout and "w[0] off" in both.stdout
+    assert both.stderr == ""
 
 
 @pytest.fixture
@@ -235,6 +236,8 @@ def test_interrupting_leaves_a_run_to_resume(call, tmp_path):
     ]
     command = [sys.executable, "-m", "neuroplast.cli", *arguments]
     options = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A test runner in the background of a shell has been told to ignore it.
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(TESTS)}, **options) as child:
         first = child.stderr.readline()
         child.send_signal(signal.SIGINT)

@@ -1,5 +1,7 @@
 """Protocols of Murray (2019), figure 2b to d: small runs, the search for rates, claims that can come out either way."""
 
+from types import SimpleNamespace
+
 import complete_runs
 import numpy as np
 import pytest
@@ -189,3 +191,21 @@ def test_claims_of_the_alignment(first, last, expected):
 )
 def test_claims_of_locality(losses, expected):
     assert verdicts(LOCALITY, falling(losses, rule=list(LOCALITY.RULES))) == expected
+
+
+def test_rates_of_other_durations_are_the_nearest_ones_and_said():
+    said, kept = [], {}
+    run = SimpleNamespace(progress=SimpleNamespace(say=said.append), note=kept.update)
+    cases = SWEEP.Parameters(periods=(200 * ms, 605 * ms)).cases(run)
+    # 60.5 tau is nearer to 80 than to 40 on a log scale.
+    assert [(case.period, case.eta) for case in cases] == [(20, 0.03), (60.5, 0.01), (20, 0.03), (60.5, 0.001)]
+    assert kept == {"eta_bptt": [0.03, 0.01], "eta_rflo": [0.03, 0.001]}
+    assert "eta_rflo: 0.001 for 60.5 tau, the paper's for 80 tau" in said[1] and len(said) == 2
+    SWEEP.Parameters().cases(run)
+    assert len(said) == 2
+
+
+def test_durations_are_times():
+    assert SWEEP.Parameters(tau=20 * ms).durations() == [10, 20, 40, 80]
+    with pytest.raises(InputError, match=r"longer than dt = 1\. ms.* Got 1\. ms"):
+        SWEEP.Parameters(periods=(1 * ms,))

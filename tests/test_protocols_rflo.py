@@ -126,3 +126,9 @@ def test_quick_learns(tmp_path):
     settings = {"trials": 300, "nets": 2, "periods": (200 * ms,)}
     found = run_protocol("rflo_periodic", settings=settings, out=tmp_path / "run").dataset.loss
     assert np.all(found.isel(trial=-1) < 0.5 * found.isel(trial=0))
+
+
+@pytest.mark.parametrize("period, expected", [(20, ["holds", "not run"]), (160, ["not run", "holds"])])
+def test_a_single_duration_is_judged_as_the_one_that_it_is_near(period, expected):
+    both = curves(bptt=[0.01, 0.1], rflo=[0.02, 0.3], alignment=0.9)
+    assert verdicts(PERIODIC, both.sel(period=[period]))[:2] == expected

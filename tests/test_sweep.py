@@ -64,6 +64,9 @@ def test_the_results_are_labelled_by_values_and_seed(done):
             here = found.loss.sel(trials=4, diverges_at=4, seed=1)
             np.testing.assert_array_equal(here.isel(trial=slice(4)), one.loss)
         assert here.isel(trial=slice(4, None)).isnull().all()  # the longer trials of others
+        # Whole numbers, too: the last sample of a longer run is of no trial here.
+        last = found.sample_trial.isel(sample=-1)
+        assert last.sel(trials=4).isnull() and last.sel(trials=6) == 5
         assert found.loss.sel(trials=6, diverges_at=4).isnull().all()  # diverged
         assert found.loss.sel(trials=6, diverges_at=-1).notnull().all()
 
