@@ -23,7 +23,7 @@ def check_asked(records: Sequence[Record]) -> None:
     """
     for record in records:
         if record.missed and not record.made:
-            raise InputError(f"--record {record.missed[0]}")
+            raise InputError("\n".join(f"--record {text}" for text in dict.fromkeys(record.missed)))
 
 
 def check_space(records: Sequence[Record], sizes: Sequence[int], folder: Path, say: Callable[[str], None]) -> None:

@@ -53,7 +53,7 @@ class Rule:
     readout : Rule, optional
         Of the readout weights, if it is not the delta rule.
     records : tuple of str
-        Synaptic variables that are worth recording.
+        Synaptic variables that are worth recording: what the name of a projection alone stands for in ``record=``.
     reference : str
         Paper and equations.
 
