@@ -68,7 +68,8 @@ def follow(tmp_path, monkeypatch):
 
 
 def test_there_is_a_page_for_each_part():
-    assert PAGES == ["add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "look_at_a_run"]
+    pages = ["add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "look_at_a_run", "record_and_spike"]
+    assert PAGES == pages
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -167,6 +168,19 @@ def test_the_model_says_what_it_cannot_do(follow):
     assert blocks("add_a_model", "text") == [
         f"neuroplast.errors.InputError: {caught.value}\n" for caught in (backward, larger)
     ]
+
+
+def test_what_is_recorded_and_drawn(follow, capsys):
+    load = follow("record_and_spike")
+    traces = load("observe").observe(trials=300, samples=30, target="numpy")
+    assert traces.rates["units.h"].shape == (2, 29, 30) and traces.rates["units.u"].shape == (1, 2, 30)
+    assert traces.weights["recurrent.w"].shape == traces.weights["recurrent.p"].shape == (3, 30, 30)
+    assert set(traces.spikes["units"].trial.values) == {299}
+    runpy.run_path("decay.py", run_name="__main__")
+    assert capsys.readouterr().out == printed("record_and_spike", "python decay.py")
+    with pytest.raises(InputError) as caught:
+        rflo.build(rflo.Parameters(), periodic(50), record=["units.x"], target="numpy")
+    assert blocks("record_and_spike", "text") == [f"neuroplast.errors.InputError: {caught.value}\n"]
 
 
 def test_the_protocol_runs_and_is_read_again(follow, capsys):

@@ -1,10 +1,10 @@
-"""What records select, in models of every kind, against all that there is to record; and what --record does in a run."""
+"""What records select, in models of every kind, against all there is to record; and what --record does in a run."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from brian2 import ms, mV, second
+from brian2 import ms, second
 from typer.testing import CliRunner
 
 from neuroplast import asked
@@ -12,7 +12,6 @@ from neuroplast.checkpoints import fingerprint
 from neuroplast.cli import app
 from neuroplast.engine import Event, Loop, Phase, Population, Schedule, Simulation, start
 from neuroplast.errors import InputError
-from neuroplast.files import read_json
 from neuroplast.models import rflo, rflo_loop
 from neuroplast.protocol import run_protocol
 from neuroplast.recording import Record, add_records, comments, expected
@@ -227,7 +226,7 @@ def test_units_and_words_are_those_of_the_equations():
         add_records(["cells.v:phase=test"], {"cells": cells}, nodes)
     with pytest.raises(InputError, match="cells: cells should name a variable. .*: cells.\\(I, v\\)"):
         add_records(["cells"], {"cells": cells}, nodes)
-    assert mV is not None and comments("x = 2 : 1\n y:1 # why (a)") == {"y": "why (a)"}
+    assert comments("x = 2 : 1\n y:1 # why (a)\ndz/dt = x/tau : 1  # and how   (3)") == {"y": "why (a)", "z": "and how"}
 
 
 @pytest.mark.parametrize("target", ["numpy", "cpp"])
@@ -355,4 +354,4 @@ def test_a_protocol_that_records_nothing_is_said(protocol):
     assert deaf.exit_code == 0
     text = " ".join(deaf.output.split())
     assert "--record units.h: nothing was recorded, since the protocol does not pass it on" in text
-    assert read_json("runs/deaf-0/run.json")["record"] == ["units.h"]
+    assert Traces.load("runs/deaf-0").record["record"] == ["units.h"]

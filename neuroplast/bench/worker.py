@@ -27,6 +27,8 @@ FACTORIES = {
     "jax": "jax_rflo:JaxRFLO",
     "copy": "bandwidth:Sweep",
     "update": "bandwidth:Sweep",
+    "plain": "record:Training",
+    "recorded": "record:Training",
 }
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",

@@ -40,6 +40,10 @@ def operation_name(code_object):
 _SINGLE = {"Pow": "power", "Mod": "modulo", "FloorDiv": "quotient"}
 
 
+#: Names of the clock's time, or of one that it was, in the objects that read or record it.
+_TIMES = re.compile(r"(_source_|_to_record_)?(t(_pre|_post)?|lastspike|lastupdate)")
+
+
 class Renderer(CPPNodeRenderer):
     """Renders numbers and powers in the precision of the simulation."""
 
@@ -98,7 +102,7 @@ class DenseCodeGenerator(CPPCodeGenerator):
     def _c_type(self, name):
         dtype = self.variables[name].dtype
         # The clock's time stays double: in single precision it would stop advancing after some minutes.
-        if self.single and dtype == np.float64 and not re.fullmatch(r"t(_pre|_post)?|lastspike|lastupdate", name):
+        if self.single and dtype == np.float64 and not _TIMES.fullmatch(name):
             dtype = np.float32
         return self.c_data_type(dtype)
 
