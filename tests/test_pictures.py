@@ -236,6 +236,21 @@ def test_other_coordinates_have_panels():
     fig = plot(Traces(xr.Dataset({"loss": (dims, values, {"kind": "metrics"})}, coords)), "loss")
     assert [ax.get_title() for ax in fig.axes] == ["size = 10", "size = 20", "size = 30"]
     assert [len(ax.get_lines()) for ax in fig.axes] == [2, 2, 1]
+    assert all((line.get_ydata() == 1).all() for ax in fig.axes for line in ax.get_lines())
+    assert "Nets that diverged count as infinite." in words(fig)
+
+
+def test_a_loss_that_grows_is_not_cut_off():
+    loss = xr.DataArray(10.0 ** np.arange(0, 200, 10), dims="trial", attrs={"kind": "metrics"})
+    (line,) = plot(Traces(xr.Dataset({"loss": loss})), "loss").axes[0].get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), loss)
+
+
+def test_the_name_of_a_group_is_enough(traces):
+    fig = plot(traces, "weights", variable="recurrent")
+    assert "toy, seed 3: recurrent.w" in words(fig) and "toy, seed 3: units.spikes" in words(
+        plot(traces, "raster", variable="units")
+    )
 
 
 @pytest.mark.parametrize(

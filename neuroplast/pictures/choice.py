@@ -87,8 +87,8 @@ def shown(
     where, chosen = "", traces
     nets = traces.nets
     if net is not None and net not in nets:
-        there = listed(nets) or "none: the folder is that of a single net"
-        raise InputError(f"{net}: is no net of this run. There are: {there}.")
+        there = f"There are: {listed(nets)}" if nets else "There is only one here: leave --net out"
+        raise InputError(f"{net}: is no net of this run. {there}.")
     if net is not None:
         where, chosen = f"net {net}", nets[net]
     elif nets:
@@ -97,7 +97,8 @@ def shown(
                 where, chosen = f"net {label} ({_ordinal(number)} of {len(nets)})", one
                 break
     if variable is not None:
-        return Shown(variable, of(chosen)[variable], chosen, traces, where)
+        data, named = of(chosen)[variable], [name for name in of(chosen) if name.startswith(f"{variable}.")]
+        return Shown(variable if variable in of(chosen) else named[0], data, chosen, traces, where)
     there = names(chosen)
     if not there:
         raise InputError(f"{missing} {recorded(chosen)}")

@@ -14,7 +14,7 @@ from neuroplast.pictures import choice, thinning
 POINTS = 300  # of a curve
 PANELS = 8
 ALONG = ("trial", "epoch")
-CLIP = 1e6  # stands for the infinite loss of a net that diverged
+LARGEST = 1e300  # stands for the infinite loss of a net that diverged, which quantiles cannot take
 
 
 def loss(traces, *, net=None, variable=None, trials=None):
@@ -22,8 +22,8 @@ def loss(traces, *, net=None, variable=None, trials=None):
     shown = _metric(traces, net, variable, trials, ("loss", "error"), "No loss over trials was recorded.")
     fig, axes = _curves(shown)
     logarithmic = "loss" in shown.name or "error" in shown.name
-    lowest = min((line.get_ydata().min() for ax in axes for line in ax.get_lines() if line.get_ydata().size), default=0)
-    if logarithmic and lowest > 0:
+    drawn = [line.get_ydata() for ax in axes for line in ax.get_lines()]
+    if logarithmic and np.nanmin(np.concatenate(drawn)) > 0:
         for ax in axes:
             ax.set_yscale("log")
         low, high = axes[0].get_ylim()
@@ -164,10 +164,11 @@ def _summary(x, samples):
     levels = (0, 50, 100) if len(samples) == 1 else (25, 50, 75)
     found = []
     for start in range(0, len(x), size):
-        part = np.clip(samples[:, start : start + size], -CLIP, CLIP)
+        part = np.clip(samples[:, start : start + size], -LARGEST, LARGEST)
         if not np.isnan(part).all():
             found.append((x[start : start + size].mean(), *np.nanpercentile(part, levels)))
-    places, low, middle, high = np.array(found).T
+    places, *lines = np.array(found).T
+    low, middle, high = (np.where(np.abs(line) < LARGEST / 100, line, np.nan) for line in lines)
     return places, low, middle, high, len(samples)
 
 
@@ -183,6 +184,8 @@ def _notes(array, along, panels, left):
         notes = [f"Line and band: median and range of {over}."]
     else:
         notes = []
+    if np.isinf(array.values).any():
+        notes.append("Nets that diverged count as infinite.")
     return notes + ([f"{len(panels)} of {len(panels) + left} panels."] if left else [])
 
 

@@ -50,7 +50,7 @@ def raster(traces, *, net=None, variable=None, trials=None):
 
 def _spikes(fig, axes, columns, neurons):
     """Each spike as a mark, or if they are too many a map of their rate."""
-    if all(column.drawable(neurons) for column in columns):
+    if all(column.drawable for column in columns):
         for ax, column in zip(axes[0], columns, strict=True):
             column.marks(ax, neurons)
         return
@@ -90,9 +90,10 @@ class _Column:
         for start, times in thinning.pieces(part["time"], "spike"):
             yield times - self.start, part["neuron"].isel(spike=slice(start, start + len(times))).values
 
-    def drawable(self, neurons):
+    @property
+    def drawable(self):
         """Whether the spikes are so few that each can be seen."""
-        return self.slice.stop - self.slice.start <= MOST_MARKS and neurons <= thinning.ROWS
+        return self.slice.stop - self.slice.start <= MOST_MARKS
 
     def marks(self, ax, neurons):
         """Draw each spike."""
