@@ -54,10 +54,10 @@ def export(traces, to: str, path=None, *, force: bool = False, net: str | None =
     module, ending, packages, extra = FORMATS[to]
     require(to, packages, extra)
     writer = importlib.import_module(f"neuroplast.export.{module}")
+    options = {name: value for name, value in options.items() if value}
     unknown = [name for name in options if name not in getattr(writer, "OPTIONS", ())]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: {to} does not take this; it goes with --to nwb.")
-    options = {name: value for name, value in options.items() if value}
     getattr(writer, "check", lambda: None)(**options)
     if not isinstance(traces, Traces):
         traces = Traces.load(traces)

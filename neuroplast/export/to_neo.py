@@ -13,7 +13,7 @@ import numpy as np
 from neuroplast.errors import InputError
 from neuroplast.export.contents import contents_of
 from neuroplast.export.packages import require
-from neuroplast.export.series import JITTER, Contents, Records, Spikes
+from neuroplast.export.series import Contents, Records, Spikes
 
 #: NIX keeps one array for each channel: weight matrices with more weights are left to NWB, CSV and npz.
 LARGEST_WEIGHTS = 1000
@@ -208,36 +208,29 @@ def _add_weights(segments, series, largest, say):
 
 
 def _add_spikes(segments, spikes: Spikes, trials):
-    """A SpikeTrain for each neuron, in the segments of the trials if these are known."""
+    """A SpikeTrain for each neuron, in the segments of the trials if the intervals of all its trials are known."""
     import neo
     import quantities as pq
 
-    start, stop = (spikes.attrs.get(name) for name in ("start", "stop"))
-    last = max((part[-1] for part in spikes.times() if len(part)), default=0.0)
-    start = 0.0 if start is None else float(start)
-    stop = max(last, start) if stop is None else max(float(stop), last)
     about = {key: _plain(value) for key, value in spikes.attrs.items() if key not in ("start", "stop")}
-    places = [(None, start, stop)]
-    if trials and not spikes.labels and trials[0].start <= start and stop <= trials[-1].stop + 1e-9:
+    numbers = [np.unique(trial) for _, _, trial in spikes.blocks() if trial is not None]
+    known = {trial.trial for trial in trials}
+    places = [(None, *spikes.span)]
+    if trials and not spikes.labels and spikes.trial is not None and all(known.issuperset(part) for part in numbers):
         places = [tuple(trial) for trial in trials if segments.wanted(trial.trial)]
-    for neuron, times in enumerate(spikes.times()):
+    for neuron, (times, of_trial) in enumerate(spikes.trains()):
         for trial, begin, end in places:
-            segment = segments.of(spikes.labels, "trial", trial)
-            if trial is None:
-                inside = times
-            else:
-                # A spike stands at the end of its step, up to rounding: that of the last step belongs to this trial.
-                inside = times[(times > begin + JITTER) & (times <= end + JITTER)]
+            inside = times if trial is None else times[of_trial == trial]
             train = neo.SpikeTrain(
                 inside * pq.s,
-                t_start=begin * pq.s,
-                t_stop=max(end, inside[-1] if len(inside) else end) * pq.s,
+                t_start=min([begin, *inside[:1]]) * pq.s,
+                t_stop=max([end, *inside[-1:]]) * pq.s,
                 name=f"{spikes.name} {neuron}",
                 neuron=neuron,
                 population=spikes.population,
                 **about,
             )
-            segment.spiketrains.append(train)
+            segments.of(spikes.labels, "trial", trial).spiketrains.append(train)
 
 
 def _plain(value):
