@@ -6,6 +6,7 @@ old one or the new one. What lies beyond the pointer is done again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -84,11 +85,11 @@ class Checkpoint:
         InputError
             If one is damaged or missing.
         """
-        there = Segments(self.folder)
-        if there.position < self.position:
-            missing = self.folder / SEGMENTS / f"{len(there.paths):04d}.nc"
-            raise InputError(f"{missing}: is missing. {begin_anew(self.folder)}")
-        there.verify()
+        with contextlib.closing(Segments(self.folder)) as there:
+            if there.position < self.position:
+                missing = self.folder / SEGMENTS / f"{len(there.paths):04d}.nc"
+                raise InputError(f"{missing}: is missing. {begin_anew(self.folder)}")
+            there.verify()
 
     def restart(self) -> None:
         """Begin again: the results of a training that had ended are gone."""

@@ -18,20 +18,19 @@ CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
-def new_file(path: Path, opener) -> Iterator[tuple]:
-    """A new HDF5 file that takes its name when it is complete: ``(file, check)``.
+def new_file(path: Path) -> Iterator[tuple]:
+    """A new HDF5 file that takes its name when it is complete: ``(h5py.File, check)``.
 
-    Parameters
-    ----------
-    opener : callable
-        ``h5py.File`` or ``h5netcdf.File``.
+    Chunks are written at once and whole: in the order of writing, whichever way they are written.
 
     Raises
     ------
     DiskFull, InputError
         As from `neuroplast.files.written_whole`; from ``check()`` as soon as a write has failed.
     """
-    with written_through(path) as sink, opener(sink, "w") as file:
+    import h5py
+
+    with written_through(path) as sink, h5py.File(sink, "w", rdcc_nbytes=0, track_order=True) as file:
         yield file, sink.check
 
 
@@ -53,7 +52,7 @@ def reading(path: Path, what: str, advice: str) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as err:
-        reason = str(err).strip("'\"") or type(err).__name__
+        reason = "its checksum is wrong" if "filter" in str(err) else str(err).strip("'\"") or type(err).__name__
         array = f" of {what!r}" if what else ""
         raise InputError(f"{path}: is damaged or cut short; reading{array} failed ({reason}). {advice}") from err
 
@@ -62,16 +61,32 @@ def chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Shape of the chunks of an array: as many whole rows of the last dimensions as a chunk holds."""
     found, room = [], max(1, CHUNK // itemsize)
     for size in reversed(shape):
-        found.append(max(1, min(size, room)))
+        found.append(fitting(size, room))
         room = max(1, room // max(1, size))
     return tuple(reversed(found))
 
 
-def layout(shape: tuple[int, ...], dtype) -> dict:
-    """Options of a new array: chunks with checksums, where HDF5 can have them."""
+def fitting(size: int, room: int) -> int:
+    """Entries of a dimension in one chunk: a divisor where there is one, so that records can be copied by chunks."""
+    if size <= room:
+        return max(1, size)
+    return next((part for part in range(room, room // 4, -1) if size % part == 0), room)
+
+
+def layout(shape: tuple[int, ...], dtype, row: int | None = None) -> dict:
+    """Options of a new array: chunks with checksums, where HDF5 can have them.
+
+    Parameters
+    ----------
+    row : int, optional
+        Records that will stand in one row of the results, of an array of records.
+    """
     if np.dtype(dtype).kind not in "iufb" or not shape:
         return {}
-    return {"chunks": chunks(shape, np.dtype(dtype).itemsize), "fletcher32": True}
+    chunk = chunks(shape, np.dtype(dtype).itemsize)
+    if row is not None and chunk[0] < row and chunk[1:] == shape[1:]:
+        chunk = (chunks((row, *shape[1:]), np.dtype(dtype).itemsize)[0], *chunk[1:])
+    return {"chunks": chunk, "fletcher32": True}
 
 
 def blocks(shape: tuple[int, ...], itemsize: int, chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroplast.layout import Column, Held, lay_out
+from neuroplast.columns import Column, Held
+from neuroplast.layout import lay_out
 from neuroplast.recorded import ALONG, PLACES, Recorded, check_sources
 
 if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second

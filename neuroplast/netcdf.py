@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5netcdf
@@ -13,8 +14,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neuroplast import hdf5
+from neuroplast.columns import Column
 from neuroplast.files import FORMAT, check_format
-from neuroplast.layout import Column
 
 ADVICE = (
     "Delete it and go on with --resume: what is missing is computed again, to the same numbers. Or run again in "
@@ -24,13 +25,19 @@ ADVICE = (
 SMALL = 16 << 20
 
 
-def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+def write_dataset(dataset: xr.Dataset, path: Path, columns: Mapping[str, Column] | None = None) -> None:
     """Write a dataset as netCDF-4, whole or not at all; the same content gives the same bytes.
 
     Arrays that are read lazily are copied block by block; they may come from the very file that is replaced.
+
+    Parameters
+    ----------
+    columns : dict of str to Column, optional
+        What some of its arrays are read from. Where they can be, these are copied chunk by chunk as they are stored,
+        checksums included, which is three times as fast.
     """
     variables, attributes = xr.conventions.encode_dataset_coordinates(dataset)
-    with hdf5.new_file(path, h5netcdf.File) as (file, check):
+    with hdf5.new_file(path) as (stored, check), h5netcdf.File(stored, "r+") as file:
         file.attrs.update({"format": FORMAT} | attributes)
         for dim, size in dataset.sizes.items():
             file.dimensions[dim] = size or None  # netCDF takes a length of 0 for an unlimited dimension
@@ -41,10 +48,34 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
             options = hdf5.layout(variable.shape, dtype)
             target = file.create_variable(name, variable.dims, dtype, **options)
             target.attrs.update(variable.attrs)
+            column = (columns or {}).get(name)
+            if column is not None and _by_chunks(column, options["chunks"]):
+                _copy_chunks(column, stored[name], check)
+                continue
             chunk = options.get("chunks", variable.shape)
             for key in hdf5.blocks(variable.shape, variable.dtype.itemsize, chunk) if variable.size else ():
                 target[key] = variable[key].values
                 check()
+
+
+def _by_chunks(column, chunk):
+    """Whether each chunk has its records of one trial only, and no room besides."""
+    whole = chunk[2:] == column.shape[2:]
+    return column.cells is not None and chunk[0] == 1 and column.shape[1] % chunk[1] == 0 and whole
+
+
+def _copy_chunks(column, target, check):
+    rows, length, *tail = column.shape
+    step = target.chunks[1]
+    for row in range(rows):
+        for start in range(0, length, step):
+            first = row * length + start
+            data = column.stored(first, first + step)
+            if data is None:
+                target[row, start : start + step] = column.between(first, first + step)
+            else:
+                target.id.write_direct_chunk((row, start, *(0 for _ in tail)), data)
+            check()
 
 
 def open_netcdf(path: Path, advice: str = ADVICE) -> xr.Dataset:

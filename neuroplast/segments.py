@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuroplast.columns import Stored, first_of_each
 from neuroplast.errors import InputError
 from neuroplast.files import FORMAT, check_format
 from neuroplast.hdf5 import blocks, layout, new_file, reading
 from neuroplast.labels import as_dataset
-from neuroplast.layout import Stored, first_of_each, lay_out
+from neuroplast.layout import lay_out
 from neuroplast.recorded import PLACES, Recorded
 
 # What reads and writes HDF5 is imported where it is used: xarray takes a third of a second, h5py a twentieth.
@@ -42,13 +43,13 @@ def write_segment(folder: Path, number: int, monitors: Mapping, recorded: Sequen
     start, stop : int
         Positions of the schedule that it covers.
     """
-    import h5py  # h5netcdf takes three times as long for the many small files of a long run
-
     (folder / SEGMENTS).mkdir(exist_ok=True)
-    with new_file(folder / SEGMENTS / f"{number:04d}.nc", h5py.File) as (file, check):
+    rows = _rows(monitors, recorded)
+    # Not as netCDF proper, which takes three times as long for the many small files of a long run.
+    with new_file(folder / SEGMENTS / f"{number:04d}.nc") as (file, check):
         file.attrs.update(format=FORMAT, start=start, stop=stop, recorded=Recorded.to_json(recorded))
         for source, array in _needed(monitors, recorded):
-            options = layout(array.shape, array.dtype) if array.size else {}
+            options = layout(array.shape, array.dtype, rows.get(source)) if array.size else {}
             stored = file.create_dataset(source, array.shape, array.dtype, **options)
             for key in blocks(array.shape, array.itemsize, stored.chunks) if array.size else ():
                 stored[key] = array[key]
@@ -71,6 +72,18 @@ def _needed(monitors, recorded):
                 yield source, array
             elif variable in PLACES and monitor in owners:
                 yield source, first_of_each(array) if array.size else array
+
+
+def _rows(monitors, recorded):
+    """For each source that is folded by trials, how many records each has, if all have as many."""
+    found = {}
+    for item in recorded:
+        trial = monitors.get(item.monitor, {}).get("trial", ())
+        if item.fold is not None and len(trial):
+            counts = np.unique(first_of_each(np.asarray(trial)), return_counts=True)[1]
+            if (counts == counts[0]).all():
+                found[item.source] = int(counts[0])
+    return found
 
 
 class Segments:
@@ -117,6 +130,19 @@ class Segments:
         parts = [part for part in parts if len(part)] or parts[:1]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def chunk(self, source: str, start: int, stop: int, dtype: np.dtype) -> bytes | None:
+        """What is stored, with its checksum, if the records from `start` to `stop` are one chunk of a file."""
+        firsts, paths = self._pieces[source]
+        piece = max(0, bisect_right(firsts, start) - 1)
+        with reading(paths[piece], source, begin_anew(self.folder)):
+            stored, place = self._file(paths[piece])[source], start - firsts[piece]
+            rows = stored.chunks[0]
+            fits = stored.chunks[1:] == stored.shape[1:] and stop - start == rows and place % rows == 0
+            if not fits or place + rows > len(stored) or stored.dtype != dtype:
+                return None
+            skipped, data = stored.id.read_direct_chunk((place, *(0 for _ in stored.shape[1:])))
+            return None if skipped else data
+
     def dataset(self, *, complete: bool = False) -> xr.Dataset:
         """Results, labelled; read when they are used.
 
@@ -129,6 +155,14 @@ class Segments:
 
         return as_dataset(lay_out(self, self.recorded, complete=complete), of_column)
 
+    def assemble(self, path: Path, attrs: Mapping) -> None:
+        """Write the results of a run that has reached its end."""
+        from neuroplast.netcdf import of_column, write_dataset
+
+        columns = lay_out(self, self.recorded)
+        dataset = as_dataset(columns, of_column).assign_attrs(attrs)
+        write_dataset(dataset, path, {column.name: column for column in columns if column.source})
+
     def verify(self) -> None:
         """Read everything, so that damage is found before more is computed."""
         for path in self.paths:
@@ -137,6 +171,12 @@ class Segments:
                     for key in blocks(stored.shape, stored.dtype.itemsize, stored.chunks) if stored.size else ():
                         with reading(path, stored.name.lstrip("/"), begin_anew(self.folder)):
                             stored[key]
+
+    def close(self) -> None:
+        """Let go of the file that was read last; it is opened again when it is needed."""
+        if self._open[1] is not None:
+            self._open[1].close()
+        self._open = (None, None)
 
     def _take(self, path):
         with reading(path, "", begin_anew(self.folder)):
@@ -167,9 +207,8 @@ class Segments:
         import h5py
 
         if self._open[0] != path:
-            if self._open[1] is not None:
-                self._open[1].close()
-            self._open = (None, None)
+            self.close()
+            # Files of a run are replaced, never changed: no lock is needed, and some file systems have none.
             self._open = (path, h5py.File(path, "r", locking=False))
         return self._open[1]
 

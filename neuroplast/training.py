@@ -23,7 +23,7 @@ from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
 from neuroplast.progress import Progress
 from neuroplast.segments import SEGMENTS, Segments, recorded_bytes, write_segment
-from neuroplast.traces import RESULTS, open_netcdf, without_aside, write_dataset
+from neuroplast.traces import RESULTS, open_netcdf, without_aside
 
 if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
     import xarray as xr
@@ -219,8 +219,8 @@ def train(
             position = until
             progress.advance(label, position, took, note)
     if not checkpoint.complete:
-        results = Segments(folder).dataset(complete=True)
-        write_dataset(results.assign_attrs(attrs or {}), folder / RESULTS)
+        with contextlib.closing(Segments(folder)) as segments:
+            segments.assemble(folder / RESULTS, attrs or {})
         checkpoint.finish()
     shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
     return Trained(folder, plan["coords"])

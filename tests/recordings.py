@@ -1,5 +1,6 @@
 """What monitors of a population, a projection and spikes record, by loops that anybody can check."""
 
+import h5py
 import numpy as np
 
 from neuroplast.labels import Recorded
@@ -44,3 +45,14 @@ def monitors(neurons=3, lengths=LENGTHS):
 def arrays(**options):
     """The same by ``monitor.variable``."""
     return {f"{m}.{v}": values for m, found in monitors(**options).items() for v, values in found.items()}
+
+
+def flip(path, name, chunk=0):
+    """Change one byte of an array, as a bad disk does."""
+    with h5py.File(path, "r") as file:
+        place = file[name].id.get_chunk_info(chunk)
+    with open(path, "r+b") as file:
+        file.seek(place.byte_offset + place.size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 0x10]))

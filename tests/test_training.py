@@ -14,7 +14,7 @@ import pytest
 from fakes import RECORDED, FakeSimulation
 from rich.console import Console as Terminal
 
-from neuroplast import files
+from neuroplast import files, training
 from neuroplast.checkpoints import Checkpoint
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded
@@ -244,8 +244,65 @@ def test_the_pace_aims_at_its_time():
     pace.took(1, 60.0)
     assert pace.next() == 1
     assert Pace(positions=7).next() == 7
-    with pytest.raises(InputError, match="longer than 0"):
-        Pace(seconds=0)
+    for wrong in ({"seconds": 0}, {"positions": 0}, {"most": 0}):
+        with pytest.raises(InputError, match="longer than 0"):
+            Pace(**wrong)
+
+
+def test_the_pace_keeps_segments_small():
+    pace = Pace(seconds=2.0, most=1000)
+    pace.took(10, 0.001, 500)
+    assert pace.next() == 20
+    pace.took(20, 0.001, 100_000)
+    assert pace.next() == 1  # one position is never divided
+
+
+def test_a_segment_holds_no_more_than_it_should(tmp_path):
+    sim = FakeSimulation(trials=40)
+    bytes_per_trial = 4 + 8 + 8 + 4 * (3 + 3) * 8  # loss, t, trial; y, t, trial, k of four steps
+    train(sim, tmp_path, recorded=RECORDED[:2], pace=Pace(seconds=1000, most=10 * bytes_per_trial))
+    lengths = [stop - start for start, stop in sim.calls]
+    assert lengths[0] == 4 and max(lengths[1:]) > 15
+    for start, stop in sim.calls[2:-1]:  # from the second on the size is known well
+        assert 20 <= stop - start <= 40
+
+
+def test_the_next_stretch_runs_while_a_segment_is_written(tmp_path, monkeypatch, unbroken):
+    """The pointer moves when its segment is on disk, and no run is more than one segment ahead."""
+    sim, run, written = FakeSimulation(), FakeSimulation.run, training.write_segment
+    second = threading.Event()
+
+    def running(**options):
+        if options["start"] == 9:
+            second.set()
+        return run(sim, **options)
+
+    def waiting(folder, number, *arguments):
+        if number == 0:
+            assert second.wait(10)
+            assert not (folder / "checkpoint" / "pointer.json").exists()
+        written(folder, number, *arguments)
+
+    sim.run = running
+    monkeypatch.setattr(training, "write_segment", waiting)
+    assert outcome(train(sim, tmp_path, seed=3, recorded=RECORDED, pace=Pace(positions=9))) == unbroken
+
+
+def test_a_segment_that_cannot_be_written_ends_the_training(tmp_path, monkeypatch, unbroken):
+    sim, written = FakeSimulation(), training.write_segment
+
+    def failing(folder, number, *arguments):
+        if number == 1:
+            raise InputError("no room")
+        written(folder, number, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="no room"):
+        patch.setattr(training, "write_segment", failing)
+        train(sim, tmp_path, seed=3, recorded=RECORDED, pace=Pace(positions=9))
+    assert sim.calls == [(0, 9), (9, 18), (18, 27)]
+    resumed = FakeSimulation()
+    assert outcome(train(resumed, tmp_path, seed=3, recorded=RECORDED, resume=True)) == unbroken
+    assert resumed.calls[0][0] == 9
 
 
 def jobs_for(sim, count=4):
