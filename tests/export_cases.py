@@ -42,7 +42,11 @@ def rates(name="units.h", *, lengths=(5, 5, 5), neurons=3, dtype=float, unit="1"
     time = (np.arange(first, max(lengths)) + 1) * DT
     dims = [f"{name}_{dim}" for dim in ("trial", "time", "neuron")]
     attrs = {"kind": "rates", "units": unit, "long_name": "rate of the units", "time_step": DT}
-    coords = {dims[0]: trials, dims[1]: (dims[1], time, {"units": "s"}), f"{name}_start": (dims[0], start, {"units": "s"})}
+    coords = {
+        dims[0]: trials,
+        dims[1]: (dims[1], time, {"units": "s"}),
+        f"{name}_start": (dims[0], start, {"units": "s"}),
+    }
     return xr.Dataset({name: (dims, data, attrs)}, coords)
 
 
@@ -55,7 +59,7 @@ def weights(name="recurrent.w", *, trials=(0, 1, 2), pre=3, post=4, dtype=float)
     return xr.Dataset({name: (dims, data, {"kind": "weights", "units": "1", "long_name": "recurrent weights"})}, coords)
 
 
-def spikes(name="units.spikes", *, count=40, neurons=3, stop=0.015, step=DT, seed=3, whole=False):
+def spikes(name="units.spikes", *, count=40, neurons=3, stop=0.015, step=DT, length=5 * DT, seed=3, whole=False):
     """Spikes in time order, several at the same time, the last neuron silent."""
     random = np.random.default_rng(seed)
     time = np.sort(random.integers(1, round(stop / step) + 1, size=count)) * step
@@ -67,7 +71,10 @@ def spikes(name="units.spikes", *, count=40, neurons=3, stop=0.015, step=DT, see
         "kind": "spikes", "neurons": neurons, "time_step": step, "start": 0.0, "stop": float(stop), "seed": 3,
         "map": "100*Hz*(1 + h)/2", "process": "inhomogeneous Poisson, sampled from rates", "refractory": 0.002,
     }  # fmt: skip
-    coords = {f"{name}_time": (dim, time, {"units": "s"}), f"{name}_trial": (dim, (time // (5 * step)).astype(np.int32) % 3)}
+    coords = {
+        f"{name}_time": (dim, time, {"units": "s"}),
+        f"{name}_trial": (dim, np.clip(np.ceil(time / length - 1e-9) - 1, 0, 2).astype(np.int32)),
+    }
     return xr.Dataset({name: (dim, neuron, attrs)}, coords)
 
 
@@ -128,8 +135,12 @@ CASES = {
         weights("single_weight.w", trials=(7,), pre=1, post=1),
         weights("single_snapshot.w", trials=(7,)),
     ],
-    "one trial": lambda: [rates(lengths=(5,)), metrics(1), weights(trials=(0,)), spikes(neurons=1, count=4, stop=DT * 5)],
-    "two of each": lambda: [rates(lengths=(5, 4), neurons=2), metrics(2), weights(trials=(0, 1), pre=2, post=2), spikes(neurons=2)],
+    "one trial": lambda: [
+        rates(lengths=(5,)), metrics(1), weights(trials=(0,)), spikes(neurons=1, count=4, stop=DT * 5)
+    ],
+    "two of each": lambda: [
+        rates(lengths=(5, 4), neurons=2), metrics(2), weights(trials=(0, 1), pre=2, post=2), spikes(neurons=2)
+    ],
     "windows": lambda: [
         rates(lengths=(9, 9), trials=[1, 4], first=5),
         rates("outputs.y", lengths=(6,), trials=[2], dtype=np.float32, unit="Hz"),

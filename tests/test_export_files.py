@@ -43,7 +43,9 @@ def test_csv_of_weights_and_spikes(tmp_path):
     np.testing.assert_array_equal(row.iloc[0, 3:].astype(np.float32), dataset["recurrent.w"].values[1, 2])
     frame = pd.read_csv(folder / "units.spikes.csv")
     np.testing.assert_array_equal(frame["time (s)"], dataset["units.spikes_time"])
-    np.testing.assert_array_equal(frame[["neuron", "trial"]].T, [dataset["units.spikes"], dataset["units.spikes_trial"]])
+    np.testing.assert_array_equal(
+        frame[["neuron", "trial"]].T, [dataset["units.spikes"], dataset["units.spikes_trial"]]
+    )
 
 
 def test_csv_of_nets_metrics_and_the_record(tmp_path):
@@ -82,7 +84,11 @@ def test_npz_of_the_same_run_is_the_same(tmp_path):
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-@given(shape=st.lists(st.integers(1, 5), max_size=4), dtype=st.sampled_from("f4 f8 i2 i8".split()), block=st.integers(1, 400))
+@given(
+    shape=st.lists(st.integers(1, 5), max_size=4),
+    dtype=st.sampled_from("f4 f8 i2 i8".split()),
+    block=st.integers(1, 400),
+)
 def test_npz_of_any_shape(tmp_path_factory, shape, dtype, block):
     folder = tmp_path_factory.mktemp("run")
     values = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)

@@ -41,7 +41,9 @@ def same(one, other):
     for key, value in one.annotations.items():
         np.testing.assert_array_equal(value, annotations[key])
     if not isinstance(one, neo.Epoch | neo.SpikeTrain):
-        np.testing.assert_allclose(one.times.rescale("s").magnitude, other.times.rescale("s").magnitude, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(
+            one.times.rescale("s").magnitude, other.times.rescale("s").magnitude, rtol=0, atol=1e-15
+        )
 
 
 def test_rates_are_signals_of_trials(everything):

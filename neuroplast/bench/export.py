@@ -29,7 +29,8 @@ path = export(folder, to)
 seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 size = sum(part.stat().st_size for part in ([path] if path.is_file() else path.iterdir()))
-print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "idle_MB": before / 1024, "peak_MB": peak / 1024, "file_MB": size / 1e6}))
+found = {"seconds": seconds, "cpu_seconds": cpu, "file_MB": size / 1e6}
+print(json.dumps(found | {"idle_MB": before / 1024, "peak_MB": peak / 1024}))
 """
 PACKAGES = {"nwb": ["pynwb"], "npz": []}
 
@@ -66,7 +67,9 @@ def run(megabytes=1000, formats=("nwb", "npz"), neurons=400, steps=1000, json=No
             result[to] = export_in_process(folder, to)
     if json:
         write_json(Path(json), result)
-    table = Table("format", "s", "s of a core", "MB at its peak", "MB before", "MB written", title=f"export of {megabytes:g} MB")
+    table = Table(
+        "format", "s", "s of a core", "MB at its peak", "MB before", "MB written", title=f"export of {megabytes:g} MB"
+    )
     for to in formats:
         row = result[to]
         cells = (f"{row[key]:.0f}" for key in ("peak_MB", "idle_MB", "file_MB"))
@@ -94,7 +97,7 @@ def _write_traces(folder, megabytes, neurons, steps):
     dt, trials = 0.001, max(2, round(megabytes * 1e6 / 8 / neurons / steps))
     dims = [f"units.h_{dim}" for dim in ("trial", "time", "neuron")]
     random = np.random.default_rng(0)
-    with hdf5.new_file(folder / "results.nc", h5netcdf.File) as (file, check):
+    with hdf5.new_file(folder / "results.nc") as (stored, check), h5netcdf.File(stored, "r+") as file:
         file.dimensions = dict(zip(dims, (trials, steps, neurons), strict=True))
         for name, dim, values in (
             (dims[0], dims[0], np.arange(trials)),

@@ -10,7 +10,8 @@ from neuroplast.export.contents import contents_of
 from neuroplast.export.packages import require
 from neuroplast.traces import Traces
 
-#: Format -> module that writes it, ending of the name, what it needs beyond the plain installation, and the extra that brings that.
+#: Format -> module that writes it, ending of the name, packages that it needs beyond the plain installation, and the
+#: extra that brings those.
 FORMATS = {
     "nwb": ("nwb", ".nwb", ("pynwb",), "nwb"),
     "nix": ("nix", ".nix", ("neo", "nixio"), "neo"),

@@ -192,19 +192,19 @@ def _add_weights(segments, series, largest, say):
     size = int(np.prod(series.shape))
     if largest is not None and size > largest:
         say(
-            f"{series.name}: {size:,} weights are left out of NIX, which keeps an array for each (at most {largest:,}); "
-            "NWB, CSV and npz hold them"
+            f"{series.name}: {size:,} weights are left out of NIX, which keeps an array for each (at most "
+            f"{largest:,}); NWB, CSV and npz hold them"
         )
         return
-    pieces = [(block.times, block.values, block.part) for block in series.blocks()]
-    if not pieces or not series.survey.size:
+    if not series.survey.size:
         return
-    values = np.empty((series.survey.size, *series.shape), series.dtype)
+    values, times = np.empty((series.survey.size, *series.shape), series.dtype), []
     for block in series.blocks():
         values[block.first : block.first + len(block.values), block.part] = block.values
-    times = None if pieces[0][0] is None else np.concatenate([piece[0] for piece in pieces if not piece[2].start])
+        if not block.part.start:
+            times.append(block.times)
     shape = list(series.shape)
-    _add_signal(segments.of(series.labels), series, times, values.reshape(len(values), -1), shape=shape)
+    _add_signal(segments.of(series.labels), series, _joined(times), values.reshape(len(values), -1), shape=shape)
 
 
 def _add_spikes(segments, spikes: Spikes, trials):
@@ -243,8 +243,8 @@ def _check_number(contents, segments):
     if number > MOST_OBJECTS:
         neurons = sum(spikes.neurons for spikes in contents.spikes)
         raise InputError(
-            f"{contents.name}: {len(chosen):,} trials of {neurons:,} spiking neurons would make {number:,} Neo objects, "
-            f"more than {MOST_OBJECTS:,}. Choose trials, as in to_neo(trials=range(10)), or export to NWB."
+            f"{contents.name}: {len(chosen):,} trials of {neurons:,} spiking neurons would make {number:,} Neo "
+            f"objects, more than {MOST_OBJECTS:,}. Choose trials, as in to_neo(trials=range(10)), or export to NWB."
         )
 
 
