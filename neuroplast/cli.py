@@ -249,6 +249,28 @@ def show(
 
 @app.command()
 @reporting
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its name in runs/.")],
+    to: Annotated[str, typer.Option(metavar="nwb|nix|csv|npz", help="The format.")],
+    out: Annotated[Path | None, typer.Option(help="What to write.", show_default="RUN/NAME.nwb, ...")] = None,
+    net: Annotated[str | None, typer.Option(metavar="LABEL", help="One of the run's nets, complete.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Take the place of what is there.")] = False,
+    subject: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="NWB's subject: species, sex, age, ...")
+    ] = None,
+    experimenter: Annotated[str | None, typer.Option(help="For NWB: 'Last, First'.")] = None,
+    institution: Annotated[str | None, typer.Option(help="For NWB.")] = None,
+):
+    """Write a run as NWB, NIX (Neo), CSV or npz."""
+    from neuroplast.export.command import export_run
+
+    options = {"subject": subject, "experimenter": experimenter, "institution": institution}
+    path = export_run(run, to, out, net=net, force=force, say=lambda line: typer.echo(line, err=True), **options)
+    typer.echo(path)
+
+
+@app.command()
+@reporting
 def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Reference vectors (.npz).")]):
     """Run our models from reference vectors' initial values and compare; exit status 1 if any fails."""
     from rich.console import Console

@@ -42,7 +42,11 @@ def rates(name="units.h", *, lengths=(5, 5, 5), neurons=3, dtype=float, unit="1"
     time = (np.arange(first, max(lengths)) + 1) * DT
     dims = [f"{name}_{dim}" for dim in ("trial", "time", "neuron")]
     attrs = {"kind": "rates", "units": unit, "long_name": "rate of the units", "time_step": DT}
-    coords = {dims[0]: trials, dims[1]: (dims[1], time, {"units": "s"}), f"{name}_start": (dims[0], start, {"units": "s"})}
+    coords = {
+        dims[0]: trials,
+        dims[1]: (dims[1], time, {"units": "s"}),
+        f"{name}_start": (dims[0], start, {"units": "s"}),
+    }
     return xr.Dataset({name: (dims, data, attrs)}, coords)
 
 
@@ -55,7 +59,7 @@ def weights(name="recurrent.w", *, trials=(0, 1, 2), pre=3, post=4, dtype=float)
     return xr.Dataset({name: (dims, data, {"kind": "weights", "units": "1", "long_name": "recurrent weights"})}, coords)
 
 
-def spikes(name="units.spikes", *, count=40, neurons=3, stop=0.015, step=DT, seed=3, whole=False):
+def spikes(name="units.spikes", *, count=40, neurons=3, stop=0.015, step=DT, length=5 * DT, seed=3, whole=False):
     """Spikes in time order, several at the same time, the last neuron silent."""
     random = np.random.default_rng(seed)
     time = np.sort(random.integers(1, round(stop / step) + 1, size=count)) * step
@@ -67,7 +71,10 @@ def spikes(name="units.spikes", *, count=40, neurons=3, stop=0.015, step=DT, see
         "kind": "spikes", "neurons": neurons, "time_step": step, "start": 0.0, "stop": float(stop), "seed": 3,
         "map": "100*Hz*(1 + h)/2", "process": "inhomogeneous Poisson, sampled from rates", "refractory": 0.002,
     }  # fmt: skip
-    coords = {f"{name}_time": (dim, time, {"units": "s"}), f"{name}_trial": (dim, (time / 0.005).astype(np.int32))}
+    coords = {
+        f"{name}_time": (dim, time, {"units": "s"}),
+        f"{name}_trial": (dim, np.clip(np.ceil(time / length - 1e-9) - 1, 0, 2).astype(np.int32)),
+    }
     return xr.Dataset({name: (dim, neuron, attrs)}, coords)
 
 
@@ -116,37 +123,41 @@ def write_run(folder, *parts, record=RECORD):
     return dataset
 
 
+SELDOM = np.where(np.arange(1000) % 100 == 99, 0.5, np.nan)
 #: What nwbinspector has something to say about, unless it is written with care.
 CASES = {
-    "more samples than neurons": lambda: [rates(), metrics()],
-    "more neurons than samples": lambda: [rates(neurons=40), metrics()],
-    "with spikes": lambda: [rates(), spikes()],
-    "with weights": lambda: [rates(), weights()],
     "everything": lambda: [rates(lengths=(5, 3, 5)), weights(), spikes(), metrics()],
-    "float32": lambda: [rates(dtype=np.float32), weights(dtype=np.float32)],
-    "the last trial only": lambda: [rates(lengths=(6,), trials=[2]), metrics()],
-    "some trials, a window": lambda: [rates(lengths=(9, 9), trials=[1, 4], first=5), spikes(count=3)],
-    "two trials": lambda: [rates(lengths=(5, 4)), metrics(2), weights(trials=(0, 1))],
-    "a single sample": lambda: [rates(lengths=(1,), trials=[2])],
-    "a single sample of a single neuron": lambda: [rates(lengths=(1,), neurons=1, trials=[2])],
-    "two neurons": lambda: [rates(neurons=2), spikes(neurons=2), weights(pre=2, post=2)],
-    "one neuron": lambda: [rates(neurons=1), spikes(neurons=1), weights(pre=1, post=1)],
-    "one trial": lambda: [rates(lengths=(5,)), metrics(1), weights(trials=(0,))],
-    "one row of weights": lambda: [weights(trials=(7,), pre=1)],
-    "one weight": lambda: [weights(trials=(7,), pre=1, post=1)],
+    "few samples": lambda: [
+        rates("more_neurons.h", neurons=40),
+        rates("single_sample.h", lengths=(1,), trials=[2]),
+        rates("single_number.h", lengths=(1,), neurons=1, trials=[2]),
+        weights("single_row.w", trials=(7,), pre=1),
+        weights("single_weight.w", trials=(7,), pre=1, post=1),
+        weights("single_snapshot.w", trials=(7,)),
+    ],
+    "one trial": lambda: [
+        rates(lengths=(5,)), metrics(1), weights(trials=(0,)), spikes(neurons=1, count=4, stop=DT * 5)
+    ],
+    "two of each": lambda: [
+        rates(lengths=(5, 4), neurons=2), metrics(2), weights(trials=(0, 1), pre=2, post=2), spikes(neurons=2)
+    ],
+    "windows": lambda: [
+        rates(lengths=(9, 9), trials=[1, 4], first=5),
+        rates("outputs.y", lengths=(6,), trials=[2], dtype=np.float32, unit="Hz"),
+        weights(dtype=np.float32),
+        spikes(count=3),
+    ],
     "silent": lambda: [rates(), spikes(count=0)],
     "one population silent": lambda: [spikes(), spikes("quiet.spikes", count=0)],
-    "a single spike": lambda: [rates(), spikes(count=1)],
-    "spikes at whole seconds": lambda: [spikes(whole=True)],
+    "whole seconds and coarse steps": lambda: [spikes(whole=True), spikes("coarse.spikes", step=0.05, stop=2.0)],
     "a single spike at a whole second": lambda: [spikes(whole=True, count=1)],
-    "a coarse step": lambda: [spikes(step=0.05, stop=2.0)],
-    "long names": lambda: [rates("population_of_excitatory_units_" * 6 + ".h"), weights("w" * 200 + ".w")],
     "several nets": lambda: [nets()],
-    "metrics alone": lambda: [metrics()],
-    "metrics of ones and zeros": lambda: [metrics(4, correct=[0, 1, 1, 0], hit=[0.0, 1.0, 1.0, 1.0])],
-    "ones and zeros first": lambda: [metrics(300, correct=np.r_[[0.0, 1.0] * 140, np.full(20, 0.5)])],
-    "a metric that was taken now and then": lambda: [metrics(1000, seldom=np.where(np.arange(1000) % 100 == 99, 0.5, np.nan))],
-    "a metric that was never taken": lambda: [metrics(accuracy=np.full(3, np.nan))],
-    "names that are taken": lambda: [metrics(id=[1.0, 2, 3], name=[1.0, 2, 3], description=[1.0, 2, 3], colnames=[1.0, 2, 3])],
-    "integers and truth values": lambda: [metrics(n=[5, 6, 7], ok=[True, False, True])],
+    "metrics": lambda: [
+        metrics(
+            1000, seldom=SELDOM, never=np.full(1000, np.nan), n=np.arange(1000) + 5, ok=np.arange(1000) % 3 == 0,
+            bits=np.arange(1000) % 2, ones_and_zeros_first=np.r_[[0.0, 1.0] * 140, np.full(720, 0.5)],
+            id=np.arange(1000.0), name=np.arange(1000.0), description=np.arange(1000.0), colnames=np.arange(1000.0),
+        )
+    ],
+    "long names": lambda: [rates("population_of_excitatory_units_" * 6 + ".h"), weights("w" * 200 + ".w")],
 }  # fmt: skip

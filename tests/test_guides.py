@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from export_cases import metrics, nets, rates, spikes, weights, write_run
 from typer.testing import CliRunner
 
 from neuroplast.cli import app
@@ -70,7 +71,7 @@ def follow(tmp_path, monkeypatch):
 
 def test_there_is_a_page_for_each_part():
     assert PAGES == [
-        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "look_at_a_run", "record_and_spike", "sweep",
+        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "export", "look_at_a_run", "record_and_spike", "sweep",
     ]  # fmt: skip
 
 
@@ -234,3 +235,40 @@ def test_the_sweep_is_read_as_the_page_says(follow, capsys):
     lines = capsys.readouterr().out.splitlines()
     _, *rest = printed("sweep", "python read_sweep.py").splitlines()
     assert rest == lines[1:3] and lines[0].endswith("'rule', 'net', 'trial')") and "'period'" in lines[0]
+
+
+@pytest.fixture
+def exported_run():
+    """The run that the page on exports is about, with a net that recorded rates and spikes."""
+    folder, net = Path("runs/rflo_periodic-0"), "rule=rflo_period=20_net=0"
+    write_run(folder, nets())
+    parts = [rates(lengths=(500, 500)), spikes(count=200, stop=1.0, step=0.0001, length=0.5), metrics(2), weights()]
+    return write_run(folder / "nets" / net, *parts, record=None)
+
+
+def test_the_exported_run_goes_into_elephant(follow, exported_run, capsys):
+    follow("export")
+    runpy.run_path("trains.py")
+    lines = capsys.readouterr().out.splitlines()
+    there = exported_run["units.spikes"].values[exported_run["units.spikes_trial"].values == 1]
+    assert lines[0] == "trial=1 of rule=rflo_period=20_net=0"
+    assert [int(re.search(r"(\d+) spikes", line)[1]) for line in lines[1:]] == np.bincount(there, minlength=3).tolist()
+    assert f"{np.sum(there == 0) / 0.5:.0f} Hz, CV of its" in lines[1]
+
+
+def test_the_exported_run_goes_into_pandas(follow, exported_run, capsys):
+    follow("export")
+    runpy.run_path("tables.py")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["trial", "trial_time", "(s)", "loss", "(1)"]
+    assert float(lines[-1]) == pytest.approx(exported_run["units.h"].values[1, :, 0].mean())
+
+
+def test_the_export_says_what_the_page_says(follow, exported_run):
+    follow("export")
+    for text in blocks("export", "console"):
+        for command, said in re.findall(r"^\$ neuroplast (.*)\n((?:[^$].*\n)*)", text, re.MULTILINE):
+            done = CliRunner().invoke(app, shlex.split(command) + (["--force"] if "--subject" in command else []))
+            assert done.exit_code == 0, done.output
+            names = re.compile(r"hold .* too")
+            assert not said or names.sub("", done.output) == names.sub("", said)

@@ -66,8 +66,8 @@ def test_every_import_is_a_declared_dependency(path):
     config = ConfigParser()
     config.read(ROOT / "setup.cfg")
     requirements = config["options"]["install_requires"]
-    if path.parent.name == "bench":
-        requirements += config["options.extras_require"]["bench"]
+    for extra in {"bench": ["bench"], "export": ["nwb", "neo"]}.get(path.parent.name, ()):
+        requirements += config["options.extras_require"][extra]
     if path.stem == "sweep_cluster":
         requirements += config["options.extras_require"]["cluster"]
     assert undeclared(path.read_text(), module_name(path), requirements) == set()

@@ -33,7 +33,9 @@ def contents_of(traces, label: str | None = None) -> Contents:
     """
     dataset, record = traces.dataset, dict(traces.record or {})
     if not dataset.data_vars:
-        raise InputError(f"{traces.folder or 'these traces'}: nothing was recorded, so that there is nothing to export.")
+        raise InputError(
+            f"{traces.folder or 'these traces'}: nothing was recorded, so that there is nothing to export."
+        )
     records, spikes, measures = [], [], []
     for name in dataset.data_vars:
         array = plain(dataset[name], name)
@@ -140,10 +142,7 @@ def _spikes(name, array):
 
 def _combinations(array, extra):
     """Labels of each place on the extra dimensions, in order."""
-    labels = [
-        array[dim].values.tolist() if dim in array.coords else range(array.sizes[dim])
-        for dim in extra
-    ]
+    labels = [array[dim].values.tolist() if dim in array.coords else range(array.sizes[dim]) for dim in extra]
     for chosen in itertools.product(*labels):
         yield dict(zip(extra, chosen, strict=True))
 

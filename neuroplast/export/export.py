@@ -10,7 +10,8 @@ from neuroplast.export.contents import contents_of
 from neuroplast.export.packages import require
 from neuroplast.traces import Traces
 
-#: Format -> module that writes it, ending of the name, what it needs beyond the plain installation, and the extra that brings that.
+#: Format -> module that writes it, ending of the name, packages that it needs beyond the plain installation, and the
+#: extra that brings those.
 FORMATS = {
     "nwb": ("nwb", ".nwb", ("pynwb",), "nwb"),
     "nix": ("nix", ".nix", ("neo", "nixio"), "neo"),
@@ -54,10 +55,10 @@ def export(traces, to: str, path=None, *, force: bool = False, net: str | None =
     module, ending, packages, extra = FORMATS[to]
     require(to, packages, extra)
     writer = importlib.import_module(f"neuroplast.export.{module}")
+    options = {name: value for name, value in options.items() if value}
     unknown = [name for name in options if name not in getattr(writer, "OPTIONS", ())]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: {to} does not take this; it goes with --to nwb.")
-    options = {name: value for name, value in options.items() if value}
     getattr(writer, "check", lambda: None)(**options)
     if not isinstance(traces, Traces):
         traces = Traces.load(traces)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroplast import hdf5
 from neuroplast.errors import InputError
 from neuroplast.export.nwb_tables import entries_table, make_table, measures_table, records_table, times_of, values_of
 from neuroplast.export.nwb_units import add_spikes
 from neuroplast.export.series import Contents, Entry, Records
+from neuroplast.files import written_through
 
 OPTIONS = ("subject", "experimenter", "institution")
 #: NWB and DANDI want a subject. These fit their patterns and claim nothing.
@@ -100,10 +100,9 @@ def write(contents: Contents, path: Path, *, say, subject=None, experimenter=Non
             entries += _entries_of(table)
     about = "What the run was given, what is known about it, and what was measured once"
     nwbfile.add_analysis(entries_table("about", about, entries))
-    with hdf5.new_file(path, h5py.File) as (file, check):
-        with NWBHDF5IO(file=file, mode="w") as io:
-            io.write(nwbfile)
-        check()
+    with written_through(path) as sink, h5py.File(sink, "w") as file, NWBHDF5IO(file=file, mode="w") as io:
+        io.write(nwbfile)
+        sink.check()
 
 
 def _file(contents, subject, experimenter, institution):

@@ -64,7 +64,9 @@ def streamed(blocks: Callable[[], Iterator], shape: Sequence[int], dtype):
 
         def __next__(self):
             selection, values = next(self.pairs)
-            selection = tuple(part if part.stop is not None else slice(0, n) for part, n in zip(selection, given, strict=False))
+            selection = tuple(
+                part if part.stop is not None else slice(0, n) for part, n in zip(selection, given, strict=False)
+            )
             rest = [slice(0, length) for length in given[len(selection) :]]
             return DataChunk(np.ascontiguousarray(values), (*selection, *rest))
 

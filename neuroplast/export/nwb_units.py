@@ -32,7 +32,7 @@ def add_spikes(nwbfile, populations: Sequence[Spikes]) -> Iterator[Entry]:
         if spikes not in fine and spikes.counts.sum() > 1:
             nwbfile.add_analysis(_plain_table(spikes))
         elif spikes not in fine and spikes.counts.sum():
-            time = next(times[0] for times in spikes.times() if len(times))
+            time = next(times[0] for times, _ in spikes.trains() if len(times))
             text = f"{spikes.name}, neuron {int(spikes.counts.argmax())}"
             yield Entry("spikes", "time of the only spike", repr(float(time)), "s", text)
 
@@ -45,7 +45,7 @@ def _resolution(spikes):
 def _at_whole_seconds(populations):
     seen = []
     for spikes in populations:
-        for times in spikes.times():
+        for times, _ in spikes.trains():
             seen.extend(times[: SEEN - len(seen)].tolist())
             if len(seen) >= SEEN:
                 return all(time == int(time) for time in seen)
@@ -61,7 +61,7 @@ def _units(populations):
     def blocks():
         first = 0
         for spikes in populations:
-            for times in spikes.times():
+            for times, _ in spikes.trains():
                 if len(times):
                     yield (slice(first, first + len(times)),), times
                 first += len(times)
@@ -73,7 +73,7 @@ def _units(populations):
     )
     columns = [VectorIndex(name="spike_times_index", target=times, data=np.cumsum(counts)), times]
     if all("start" in spikes.attrs and "stop" in spikes.attrs for spikes in populations):
-        observed = np.concatenate([np.tile(_observed(spikes), (spikes.neurons, 1)) for spikes in populations])
+        observed = np.concatenate([np.tile(spikes.span, (spikes.neurons, 1)) for spikes in populations])
         intervals = VectorData(
             name="obs_intervals", description="the observation intervals for each unit", data=stored(observed)
         )
@@ -98,12 +98,6 @@ def _units(populations):
 
 def _population(spikes):
     return " ".join([spikes.population, *(f"{dim}={value}" for dim, value in spikes.labels.items())])
-
-
-def _observed(spikes):
-    """From the start to the stop of the recording; a spike stands at the end of its step, which rounding may move."""
-    times = [part[end] for part in spikes.times() if len(part) for end in (0, -1)] or [spikes.attrs["start"]]
-    return [min(float(spikes.attrs["start"]), *times), max(float(spikes.attrs["stop"]), *times)]
 
 
 def _origin(spikes):

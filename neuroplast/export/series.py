@@ -281,19 +281,38 @@ class Spikes:
             counts += np.bincount(neuron, minlength=self.neurons)
         return counts
 
-    def times(self) -> Iterator[np.ndarray]:
-        """Times (s) of the spikes of each neuron in turn; as many neurons are gathered at once as fit in a block."""
+    def trains(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Times (s) and trials of the spikes of each neuron in turn, gathered for as many as fit in a block."""
         ends = np.cumsum(self.counts)
         low = 0
         while low < self.neurons:
             before = ends[low - 1] if low else 0
             high = max(low + 1, int(np.searchsorted(ends, before + BLOCK // 8, side="right")))
-            chosen = [(n[keep], t[keep]) for n, t, _ in self.blocks() for keep in [(n >= low) & (n < high)]]
-            neuron = np.concatenate([part[0] for part in chosen]) if chosen else np.empty(0, np.int64)
-            time = np.concatenate([part[1] for part in chosen]) if chosen else np.empty(0)
-            time = time[np.lexsort((time, neuron))]
-            yield from np.split(time, np.cumsum(self.counts[low : high - 1]))
+            neuron, time, trial = self._of_neurons(low, high)
+            order = np.lexsort((time, neuron))
+            cuts = np.cumsum(self.counts[low : high - 1])
+            times = np.split(time[order], cuts)
+            trials = [None] * len(times) if trial is None else np.split(trial[order], cuts)
+            yield from zip(times, trials, strict=True)
             low = high
+
+    def _of_neurons(self, low, high):
+        empty = (np.empty(0, np.int64), np.empty(0), None if self.trial is None else np.empty(0, np.int64))
+        pieces = [empty]
+        for neuron, time, trial in self.blocks():
+            keep = (neuron >= low) & (neuron < high)
+            pieces.append((neuron[keep], time[keep], None if trial is None else trial[keep]))
+        return tuple(None if parts[0] is None else np.concatenate(parts) for parts in zip(*pieces, strict=True))
+
+    @functools.cached_property
+    def span(self) -> tuple[float, float]:
+        """From the start to the stop of the recording; without them from 0 to the last spike.
+
+        Rounding may place a spike a little before or after.
+        """
+        ends = [time[end] for time, _ in self.trains() if len(time) for end in (0, -1)]
+        start = float(self.attrs.get("start", 0.0))
+        return min([start, *ends]), max([float(self.attrs.get("stop", start)), *ends])
 
 
 class Column(NamedTuple):

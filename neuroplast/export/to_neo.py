@@ -13,7 +13,7 @@ import numpy as np
 from neuroplast.errors import InputError
 from neuroplast.export.contents import contents_of
 from neuroplast.export.packages import require
-from neuroplast.export.series import JITTER, Contents, Records, Spikes
+from neuroplast.export.series import Contents, Records, Spikes
 
 #: NIX keeps one array for each channel: weight matrices with more weights are left to NWB, CSV and npz.
 LARGEST_WEIGHTS = 1000
@@ -192,52 +192,45 @@ def _add_weights(segments, series, largest, say):
     size = int(np.prod(series.shape))
     if largest is not None and size > largest:
         say(
-            f"{series.name}: {size:,} weights are left out of NIX, which keeps an array for each (at most {largest:,}); "
-            "NWB, CSV and npz hold them"
+            f"{series.name}: {size:,} weights are left out of NIX, which keeps an array for each (at most "
+            f"{largest:,}); NWB, CSV and npz hold them"
         )
         return
-    pieces = [(block.times, block.values, block.part) for block in series.blocks()]
-    if not pieces or not series.survey.size:
+    if not series.survey.size:
         return
-    values = np.empty((series.survey.size, *series.shape), series.dtype)
+    values, times = np.empty((series.survey.size, *series.shape), series.dtype), []
     for block in series.blocks():
         values[block.first : block.first + len(block.values), block.part] = block.values
-    times = None if pieces[0][0] is None else np.concatenate([piece[0] for piece in pieces if not piece[2].start])
+        if not block.part.start:
+            times.append(block.times)
     shape = list(series.shape)
-    _add_signal(segments.of(series.labels), series, times, values.reshape(len(values), -1), shape=shape)
+    _add_signal(segments.of(series.labels), series, _joined(times), values.reshape(len(values), -1), shape=shape)
 
 
 def _add_spikes(segments, spikes: Spikes, trials):
-    """A SpikeTrain for each neuron, in the segments of the trials if these are known."""
+    """A SpikeTrain for each neuron, in the segments of the trials if the intervals of all its trials are known."""
     import neo
     import quantities as pq
 
-    start, stop = (spikes.attrs.get(name) for name in ("start", "stop"))
-    last = max((part[-1] for part in spikes.times() if len(part)), default=0.0)
-    start = 0.0 if start is None else float(start)
-    stop = max(last, start) if stop is None else max(float(stop), last)
     about = {key: _plain(value) for key, value in spikes.attrs.items() if key not in ("start", "stop")}
-    places = [(None, start, stop)]
-    if trials and not spikes.labels and trials[0].start <= start and stop <= trials[-1].stop + 1e-9:
+    numbers = [np.unique(trial) for _, _, trial in spikes.blocks() if trial is not None]
+    known = {trial.trial for trial in trials}
+    places = [(None, *spikes.span)]
+    if trials and not spikes.labels and spikes.trial is not None and all(known.issuperset(part) for part in numbers):
         places = [tuple(trial) for trial in trials if segments.wanted(trial.trial)]
-    for neuron, times in enumerate(spikes.times()):
+    for neuron, (times, of_trial) in enumerate(spikes.trains()):
         for trial, begin, end in places:
-            segment = segments.of(spikes.labels, "trial", trial)
-            if trial is None:
-                inside = times
-            else:
-                # A spike stands at the end of its step, up to rounding: that of the last step belongs to this trial.
-                inside = times[(times > begin + JITTER) & (times <= end + JITTER)]
+            inside = times if trial is None else times[of_trial == trial]
             train = neo.SpikeTrain(
                 inside * pq.s,
-                t_start=begin * pq.s,
-                t_stop=max(end, inside[-1] if len(inside) else end) * pq.s,
+                t_start=min([begin, *inside[:1]]) * pq.s,
+                t_stop=max([end, *inside[-1:]]) * pq.s,
                 name=f"{spikes.name} {neuron}",
                 neuron=neuron,
                 population=spikes.population,
                 **about,
             )
-            segment.spiketrains.append(train)
+            segments.of(spikes.labels, "trial", trial).spiketrains.append(train)
 
 
 def _plain(value):
@@ -250,8 +243,8 @@ def _check_number(contents, segments):
     if number > MOST_OBJECTS:
         neurons = sum(spikes.neurons for spikes in contents.spikes)
         raise InputError(
-            f"{contents.name}: {len(chosen):,} trials of {neurons:,} spiking neurons would make {number:,} Neo objects, "
-            f"more than {MOST_OBJECTS:,}. Choose trials, as in to_neo(trials=range(10)), or export to NWB."
+            f"{contents.name}: {len(chosen):,} trials of {neurons:,} spiking neurons would make {number:,} Neo "
+            f"objects, more than {MOST_OBJECTS:,}. Choose trials, as in to_neo(trials=range(10)), or export to NWB."
         )
 
 
