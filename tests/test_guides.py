@@ -71,7 +71,8 @@ def follow(tmp_path, monkeypatch):
 
 def test_there_is_a_page_for_each_part():
     assert PAGES == [
-        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "export", "look_at_a_run", "record_and_spike", "sweep",
+        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "export", "look_at_a_run", "record_and_spike",
+        "sweep",
     ]  # fmt: skip
 
 
