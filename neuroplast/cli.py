@@ -333,7 +333,10 @@ def main():
     from neuroplast.interrupts import install
 
     install()
-    app(prog_name="neuroplast")
+    try:
+        app(prog_name="neuroplast")
+    except KeyboardInterrupt:  # before the command had begun
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

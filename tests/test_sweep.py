@@ -247,9 +247,9 @@ def test_a_second_ctrl_c_ends_the_programs_under_way():
 import subprocess, sys
 from neuroplast.interrupts import install
 install()
-child = subprocess.Popen(["sleep", "1000"], process_group=0)
-print("begun", flush=True)
+child = subprocess.Popen(["sleep", "1000"], process_group=0, stdout=subprocess.DEVNULL)
 try:
+    print("begun", flush=True)
     child.wait()
 except KeyboardInterrupt:
     print("saving", flush=True)
