@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import os
 import queue
 import shlex
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from neuroplast.catalogue import find, load
 from neuroplast.errors import InputError
-from neuroplast.files import LEFTOVER, read_json, write_json
+from neuroplast.files import FORMAT, LEFTOVER, read_json, write_json
 from neuroplast.parameters import describe
 from neuroplast.progress import Note, Progress, duration
 from neuroplast.protocol import choose_target, parameters_of, run_protocol, whole_number
@@ -127,7 +126,7 @@ def run_sweep(
     target = (target or "cpp") if scheduler else choose_target(target, progress.say)
     path = Path(out) if out is not None else Path("sweeps") / info.name
     again = _command(info, axes, seeds, jobs, out, quick, target, record, scheduler)
-    options = {"quick": quick, "target": target} | _recording(record)
+    options = {"quick": quick, "target": target, "record": tuple(record)}
     sweep = Sweep(path, axes, points)
     fixed = {name: value for name, value in describe(defaults).items() if name not in {axis.field for axis in axes}}
     identity = {
@@ -150,7 +149,7 @@ def run_sweep(
         }
         if before and before.get("protocol_sha256") != kept["protocol_sha256"]:
             progress.say(f"{info.path} has changed since this sweep began; points that are done are kept as they are.")
-        content = {"format": 1, **identity, **kept}
+        content = {"format": FORMAT, **identity, **kept}
         _run_all(sweep, info, options, content, jobs, cores, scheduler, progress, again)
     finally:
         os.close(handle)
@@ -347,13 +346,6 @@ def _take_up(path, identity):
 
 def _text(value):
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
-
-
-def _recording(record):
-    record = tuple(record)
-    if record and "record" not in inspect.signature(run_protocol).parameters:
-        raise InputError("--record: this version of neuroplast cannot record more than its protocols do.")
-    return {"record": record} if record else {}
 
 
 def _command(info, axes, seeds, jobs, out, quick, target, record, scheduler):
