@@ -26,7 +26,7 @@ from neuroplast.errors import InputError
 from neuroplast.files import FORMAT, LEFTOVER, read_json, write_json
 from neuroplast.parameters import describe
 from neuroplast.progress import Note, Progress, duration
-from neuroplast.protocol import choose_target, parameters_of, run_protocol, whole_number
+from neuroplast.protocol import choose_target, parameters_of, whole_number
 from neuroplast.runs import differences, environment, hold, now
 from neuroplast.sweep_points import Point, make_points, read_axes
 from neuroplast.sweep_results import RESULTS, SWEEP, programs_text, write_results
