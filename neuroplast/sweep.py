@@ -27,6 +27,7 @@ from neuroplast.files import FORMAT, LEFTOVER, read_json, write_json
 from neuroplast.parameters import describe
 from neuroplast.progress import Note, Progress, duration
 from neuroplast.protocol import choose_target, parameters_of, whole_number
+from neuroplast.records import Record
 from neuroplast.runs import differences, environment, hold, now
 from neuroplast.sweep_points import Point, make_points, read_axes
 from neuroplast.sweep_results import RESULTS, SWEEP, programs_text, write_results
@@ -121,12 +122,13 @@ def run_sweep(
     defaults = parameters_of(info, module, (), quick)
     axes = read_axes(defaults, settings)
     points = make_points(defaults, axes, whole_number("seeds", seeds, 1))
+    record = tuple(str(Record.parse(text)) for text in record)  # refused here if no point could take it
     cores = len(os.sched_getaffinity(0))
     jobs = min(cores if jobs is None else whole_number("jobs", jobs, 1), len(points))
     target = (target or "cpp") if scheduler else choose_target(target, progress.say)
     path = Path(out) if out is not None else Path("sweeps") / info.name
     again = _command(info, axes, seeds, jobs, out, quick, target, record, scheduler)
-    options = {"quick": quick, "target": target, "record": tuple(record)}
+    options = {"quick": quick, "target": target, "record": record}
     sweep = Sweep(path, axes, points)
     fixed = {name: value for name, value in describe(defaults).items() if name not in {axis.field for axis in axes}}
     identity = {

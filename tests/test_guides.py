@@ -210,7 +210,7 @@ def test_the_protocol_runs_and_is_read_again(follow, capsys):
 def test_a_run_is_looked_at(follow, capsys):
     follow("look_at_a_run")
     commands = re.findall(r"^\$ neuroplast (.+)$", "\n".join(blocks("look_at_a_run", "console")), re.MULTILINE)
-    small = ["trials=60", "nets=1", "tau=2*ms", "periods=20", "eta_bptt=0.03", "eta_rflo=0.03"]
+    small = ["trials=60", "nets=1", "tau=2*ms", "period=40*ms"]
     small = [word for setting in small for word in ("--set", setting)] + ["--target", "numpy"]
     for command in commands:
         done = CliRunner().invoke(app, command.split() + small * command.startswith("run"), env={"COLUMNS": "150"})

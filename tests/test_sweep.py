@@ -164,7 +164,7 @@ def test_a_point_that_fails_is_run_again_next_time(tmp_path):
         (["--out", "/dev/null/sweep"], "/dev/null/sweep: this folder"),
         (["--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers there"),
         (["--scheduler", "nowhere"], "no Dask scheduler answers there"),
-        (["--record", "units.h"], "--record"),
+        (["--record", "units.h:each=10"], "options are every="),
     ],
 )
 def test_bad_usage_is_status_2_and_one_message(arguments, words, tmp_path, monkeypatch):
