@@ -10,7 +10,7 @@ import pytest
 from oracles import rflo as oracle
 from rich.console import Console
 
-from neuroplast.bench import build, rflo
+from neuroplast.bench import build, record, rflo
 from neuroplast.bench.bandwidth import Sweep
 from neuroplast.bench.jax_rflo import JaxRFLO
 from neuroplast.bench.native import compile_native
@@ -233,3 +233,44 @@ def test_build_that_fails_shows_the_last_lines():
     assert build.time_python("pass") > 0
     with pytest.raises(BuildError, match="a start failed:\n(.*\n)*ZeroDivisionError"):
         build.time_python("1 / 0")
+
+
+def test_record_trains_as_a_user_does():
+    training = record.Training(3, "float64", record.RECORD["plain"])
+    assert training.time(2 * record.STEPS) > 0
+    assert training.about["bytes"] > 1000
+
+
+def test_record_compares_whole_trainings(monkeypatch, tmp_path):
+    class Known:
+        """Answers without measuring: recording takes a fifth longer, of which a half is waiting for the disk."""
+
+        def __init__(self, name, core, options):
+            self.seconds, self.share = {"plain": (1e-4, 1.0), "recorded": (1.2e-4, 1.1 / 1.2)}[name]
+            assert options == {"record": record.RECORD[name]}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def measure(self, N, dtype, steps):
+            return {"seconds": N / 400 * self.seconds, "share": self.share, "about": {"bytes": 8 * N * steps}}
+
+    monkeypatch.setattr(record, "Worker", Known)
+    console = Console(width=150, record=True, quiet=True)
+    result = record.run(repeats=3, json=tmp_path / "record.json", console=console)
+    assert json.loads((tmp_path / "record.json").read_text()) == json.loads(json.dumps(result))
+    small, large = result["rows"]
+    assert [row["limit"] for row in result["rows"]] == [None, 1.15]
+    assert large["ratio"] == pytest.approx(1.2) and large["cpu_ratio"] == pytest.approx(1.1)
+    assert small["plain"]["median"] == pytest.approx(7.5e-6) and large["bytes"] == 3200 * large["steps"]
+    assert large["steps"] % record.STEPS == 0 and small["steps"] == record.MOST
+    monkeypatch.setattr(Known, "measure", lambda *_: {"error": "no compiler"})
+    with pytest.raises(BuildError, match="bench record: no compiler"):
+        record.run(console=console)
+    with pytest.raises(InputError, match="bench record: sizes and repeats should be at least 1"):
+        record.run(sizes=())
+    with pytest.raises(InputError, match="absent/record.json cannot be written: make its folder first"):
+        record.run(json=tmp_path / "absent" / "record.json")

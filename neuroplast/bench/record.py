@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+import statistics
 import tempfile
 import time
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from neuroplast.errors import BuildError, InputError
 #: What is recorded by the contender of that name.
 RECORD = {"plain": (), "recorded": ("units.h",)}
 STEPS = 200  # of a trial
+MOST = 200_000  # steps of a training: what small networks record is on disk twice
 RATE = 1e-5  # at which weights learn: low enough never to diverge
 #: Recording may slow a run of this many units by this much, see issue 4.
 LIMIT = {400: 1.15}
@@ -85,8 +87,9 @@ def run(sizes=(30, 400), repeats=7, seconds=4.0, dtype="float64", json=None, cor
     Returns
     -------
     dict
-        core : int; rows : one per size with `N`, `steps`, `plain` and `recorded` (medians, see
-        `neuroplast.bench.timing.summarize`, in seconds per step), `ratio`, `limit` (or None) and `bytes` of the results.
+        core : int; rows : one per size with `N`, `steps`, `plain` and `recorded` (seconds per step, see
+        `neuroplast.bench.timing.summarize`, and `cpu`, the median of the core's time alone), `ratio`, `cpu_ratio`
+        (which other processes change less), `limit` (or None) and `bytes` of the results.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def run(sizes=(30, 400), repeats=7, seconds=4.0, dtype="float64", json=None, cor
 
 def choose_steps(N, seconds):
     """Steps of a training: about `seconds` on a current core, whole trials."""
-    return max(1, int(seconds / (2e-7 + 6e-10 * N * N) / STEPS)) * STEPS
+    return max(1, int(min(MOST, seconds / (2e-7 + 6e-10 * N * N)) / STEPS)) * STEPS
 
 
 def measure(worker, N, dtype, steps):
@@ -134,26 +137,25 @@ def summary(N, samples, seconds):
     """Medians of one size, and their ratio."""
     row = {"N": N, "steps": choose_steps(N, seconds), "limit": LIMIT.get(N)}
     for name in RECORD:
-        row[name] = summarize(samples[N, name]) | {"samples": samples[N, name]}
-    row["ratio"] = row["recorded"]["median"] / row["plain"]["median"]
+        cpu = statistics.median(sample["seconds"] * sample["share"] for sample in samples[N, name])
+        row[name] = summarize(samples[N, name]) | {"cpu": cpu, "samples": samples[N, name]}
+    for ratio, value in (("ratio", "median"), ("cpu_ratio", "cpu")):
+        row[ratio] = row["recorded"][value] / row["plain"][value]
     return row | {"bytes": samples[N, "recorded"][-1]["about"]["bytes"]}
 
 
 def print_result(result, dtype, console):
     """A table, and what it says of how quiet the core was."""
     table = Table(title=f"training online RFLO, recording every unit's rate at every step, {dtype}")
-    for column in ("N", "steps", "without, µs a step", "recording, µs a step", "ratio", "limit", "results, MB"):
+    for column in ("N", "steps", "without, µs a step", "recording, µs a step", "ratio", "of CPU time", "limit", "MB"):
         table.add_column(column, justify="right")
     for row in result["rows"]:
         times = [f"{row[name]['median'] * 1e6:.3g}" for name in RECORD]
         limit = f"{row['limit']:.2f}" if row["limit"] else "-"
-        table.add_row(
-            str(row["N"]), f"{row['steps']:,}", *times, f"{row['ratio']:.3f}", limit, f"{row['bytes'] / 1e6:.1f}"
-        )
+        ratios = [f"{row[name]:.3f}" for name in ("ratio", "cpu_ratio")]
+        table.add_row(str(row["N"]), f"{row['steps']:,}", *times, *ratios, limit, f"{row['bytes'] / 1e6:.1f}")
     console.print(table)
     kept = sum(row[name]["kept"] for row in result["rows"] for name in RECORD)
     taken = sum(row[name]["taken"] for row in result["rows"] for name in RECORD)
-    core = f"medians of whole trainings on core {result['core']}"
-    console.print(
-        core if kept == taken else f"{core}; {taken - kept} of {taken} samples were disturbed", highlight=False
-    )
+    disturbed = f"; other processes disturbed {taken - kept} of {taken} samples" if kept < taken else ""
+    console.print(f"medians of whole trainings on core {result['core']}{disturbed}", highlight=False)

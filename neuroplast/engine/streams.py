@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,10 @@ def _read(path, dtype, columns):
     rows = size // (np.dtype(dtype).itemsize * (columns or 1))
     shape = (rows,) if columns is None else (rows, columns)
     if size >= MAPPED:
-        return np.memmap(path, dtype, "r", shape=shape)
+        # No np.memmap: joblib hands one to another process by the name of its file, which is gone by then.
+        with path.open("rb") as file:
+            pages = mmap.mmap(file.fileno(), rows * (columns or 1) * np.dtype(dtype).itemsize, access=mmap.ACCESS_READ)
+        return np.frombuffer(pages, dtype).reshape(shape)
     values = np.fromfile(path, dtype).reshape(shape) if size else np.zeros(shape, dtype)
     values.flags.writeable = False
     return values
