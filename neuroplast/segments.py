@@ -112,7 +112,7 @@ class Segments:
         self.sources: dict[str, Stored] = {}
         self.paths: list[Path] = []
         self._pieces: dict[str, tuple[list, list]] = {}  # source: first records, files
-        self._open = (None, None)
+        self._open, self._arrays = (None, None), {}
         for path in sorted((folder / SEGMENTS).glob("[0-9]*.nc")):
             if not self._take(path):
                 break
@@ -125,7 +125,7 @@ class Segments:
         while piece < len(paths) and firsts[piece] < stop:
             first = firsts[piece]
             with reading(paths[piece], source, begin_anew(self.folder)):
-                parts.append(self._file(paths[piece])[source][max(0, start - first) : stop - first])
+                parts.append(self._array(paths[piece], source)[0][max(0, start - first) : stop - first])
             piece += 1
         parts = [part for part in parts if len(part)] or parts[:1]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -135,12 +135,12 @@ class Segments:
         firsts, paths = self._pieces[source]
         piece = max(0, bisect_right(firsts, start) - 1)
         with reading(paths[piece], source, begin_anew(self.folder)):
-            stored, place = self._file(paths[piece])[source], start - firsts[piece]
-            rows = stored.chunks[0]
-            fits = stored.chunks[1:] == stored.shape[1:] and stop - start == rows and place % rows == 0
-            if not fits or place + rows > len(stored) or stored.dtype != dtype:
+            (stored, found, length, chunks), place = self._array(paths[piece], source), start - firsts[piece]
+            rows, *tail = chunks
+            fits = chunks == (rows, *self.sources[source].tail) and stop - start == rows and place % rows == 0
+            if not fits or place + rows > length or found != dtype:
                 return None
-            skipped, data = stored.id.read_direct_chunk((place, *(0 for _ in stored.shape[1:])))
+            skipped, data = stored.id.read_direct_chunk((place, *(0 for _ in tail)))
             return None if skipped else data
 
     def dataset(self, *, complete: bool = False) -> xr.Dataset:
@@ -176,7 +176,7 @@ class Segments:
         """Let go of the file that was read last; it is opened again when it is needed."""
         if self._open[1] is not None:
             self._open[1].close()
-        self._open = (None, None)
+        self._open, self._arrays = (None, None), {}
 
     def _take(self, path):
         with reading(path, "", begin_anew(self.folder)):
@@ -212,5 +212,13 @@ class Segments:
             self._open = (path, h5py.File(path, "r", locking=False))
         return self._open[1]
 
+    def _array(self, path, source):
+        """An array of a file, with its type, length and chunks: HDF5 is slow to say these again and again."""
+        file = self._file(path)
+        if source not in self._arrays:
+            stored = file[source]
+            self._arrays[source] = (stored, stored.dtype, len(stored), stored.chunks)
+        return self._arrays[source]
+
     def __getstate__(self):
-        return vars(self) | {"_open": (None, None)}
+        return vars(self) | {"_open": (None, None), "_arrays": {}}
