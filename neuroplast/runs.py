@@ -181,7 +181,9 @@ def git_commit(folder: Path) -> str | None:
         return None
 
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True)
+        # Without locks: a run that is killed meanwhile would leave one behind, and git would refuse to work.
+        command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
 
     # Without this check, sources installed somewhere inside another project would get that project's commit.
     if git("ls-files", "--error-unmatch", "__init__.py").returncode:

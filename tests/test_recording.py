@@ -273,6 +273,25 @@ def test_much_is_said_and_too_much_refused(monkeypatch, tmp_path):
         asked.check_space(records, [10**10] * 12, tmp_path, said.append)
 
 
+def test_one_model_of_a_run_is_enough():
+    """What a model lacks is left to the others; what all lack is refused with what each has."""
+    p, readout_b, nowhere = (Record(what, aside=True) for what in ("recurrent.p", "readout.b", "units.z"))
+    build([p, readout_b], rule=BPTT)
+    with pytest.raises(InputError, match="--record recurrent.p: recurrent.p is not there"):
+        asked.check_asked([readout_b, p])
+    build([p, nowhere])
+    build([nowhere], task=DIFFERENT)
+    asked.check_asked([readout_b, p])
+    with pytest.raises(InputError, match="^--record units.z: .*readout.\\(b, dw, w\\).\n--record units.z: .*afferent"):
+        asked.check_asked([nowhere])
+    said = []
+    asked.say_unrecorded([p, readout_b, Record("units.h")], {"loss", "recurrent.p"}, said.append)
+    assert said == [
+        "--record readout.b: nothing was recorded, since no net has such trials or steps.",
+        "--record units.h: nothing was recorded, since the protocol does not pass it on, by build(record=run.record).",
+    ]
+
+
 # -- a run -------------------------------------------------------------------------------------------------------------
 
 PROTOCOL = '''
