@@ -43,6 +43,7 @@ sigma          s^-1/2    --                0           ours: white noise, none i
 q_lag          steps     --                1           (6) at dt = 1 step; 0: the input that u reads
 every          trials    --                1           figure 3: 10
 g_out          1         g                 1           1; figure 2 - figure supplement 3: as g
+tau_k          s         --                10 ms       ours: the rule "autapse" is another paper's
 carry          --        --                false       ours: rates go on from trial to trial
 =============  ========  ================  ==========  ==============================================
 
@@ -67,12 +68,16 @@ import numpy as np
 from brian2 import Quantity, StateMonitor, have_same_dimensions, ms, second
 from brian2.utils.logger import catch_logs
 
-from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, Tape, start
+from neuroplast.engine import DenseSynapses, Loop, Population, Schedule, Simulation, Tape, start
 from neuroplast.equations import DURATION
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
-from neuroplast.learning import WEIGHTS, backward, learn, projection
+from neuroplast.learning import WEIGHTS, learn, projection
 from neuroplast.model import Model
+from neuroplast.network import (
+    CREDIT, CURRENT, ERROR, FEEDBACK, GOAL, LOSS, MOVE, OUTPUT, RATES, Network, add_input, bring_error, check_trace,
+    population, test_trial, training_trial,
+)  # fmt: skip
 from neuroplast.parameters import parameter
 from neuroplast.rules import DELTA, RFLO
 from neuroplast.trials import Plan, rows, task_to_state
@@ -117,10 +122,6 @@ slope = 1 - phi**2 : 1 (constant over dt)   # phi'(u)
 GUARDED_SLOPE = """
 slope = cosh(10*tanh(u/10))**-2 : 1 (constant over dt)
 """
-INPUTS = """
-x : 1                                       # input
-r : 1                                       # input that the traces see
-"""
 OUTPUTS = """
 y : 1                                       # output
 goal : 1                                    # target
@@ -143,9 +144,6 @@ b_norm2 : 1
 RECURRENT = """
 I_rec_post = w*h_pre : 1 (summed)           # W h
 """
-AFFERENT = """
-I_in_post = w*x_pre : 1 (summed)            # W_in x
-"""
 READOUT = """
 b : 1                                       # feedback weight, from the output back to the unit
 y_post = w*h_pre : 1 (summed)               # W_out h
@@ -153,12 +151,6 @@ dot_post = w*b : 1 (summed)
 w_norm2_post = w**2 : 1 (summed)
 b_norm2_post = b**2 : 1 (summed)
 """
-FEEDBACK = {
-    "random": "credit_pre = b*err_post : 1 (summed)",  # B err
-    "symmetric": "credit_pre = w*err_post : 1 (summed)",  # W_out^T err
-    "output": "I_fb_pre = b*y_post : 1 (summed)",  # B y
-    "": "",
-}
 TOTAL = """
 loss_post = loss_pre : 1 (summed)
 dot_post = dot_pre : 1 (summed)
@@ -168,8 +160,6 @@ b_norm2_post = b_norm2_pre : 1 (summed)
 
 NOTEBOOK_START = "p = x_pre*dt/tau_post"
 
-# Places within a step, in the paper's order; the rules' own are at 30 and 26.
-INPUT, CURRENT, RATES, MOVE, OUTPUT, GOAL, ERROR, LOSS, CREDIT, BACK = -10, 0, 10, 15, 20, 21, 22, 23, 25, 27
 # In the event after a trial, once the weights have changed.
 SCORING = dict.fromkeys(("dot_post", "w_norm2_post", "b_norm2_post"), WEIGHTS + 1)
 TOTALLING = dict.fromkeys(("loss_post", *SCORING), WEIGHTS + 2)
@@ -178,25 +168,6 @@ MATRICES = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", 
 RECORDABLE = ("y", "h", "u", "weights")
 #: What is compiled in: a net of the same model cannot have others.
 FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
-
-
-@dataclass(frozen=True)
-class Network:
-    """Constants of a recurrent network, whether it learns or not."""
-
-    N: int = parameter(30, "recurrent units")
-    tau: Quantity = parameter(10 * ms, "time constant of the units and of the eligibility traces")
-    dt: Quantity = parameter(1 * ms, "time step")
-
-    def __post_init__(self):
-        if self.N < 1:
-            raise InputError(f"N should be a positive number of units. Got {self.N!r}.")
-        for name in ("tau", "dt"):
-            value = getattr(self, name)
-            if not (have_same_dimensions(value, second) and float(value) > 0):
-                raise InputError(f"{name} should be a positive time such as 10*ms. Got {value!r}.")
-        if self.dt > self.tau:
-            raise InputError(f"dt should be at most tau. Got dt={self.dt} and tau={self.tau}.")
 
 
 @dataclass(frozen=True)
@@ -212,6 +183,7 @@ class Parameters(Network):
     q_lag: int = parameter(1, "steps by which the input traces lag behind the input", choices=(0, 1))
     every: int = parameter(1, "trials between changes of the weights, which are summed meanwhile")
     g_out: float = parameter(1.0, "gain of the initial readout weights")
+    tau_k: Quantity = parameter(10 * ms, "time constant of the autapses' traces, in the rule of that name")
     carry: bool = parameter(False, "keep the rates from trial to trial instead of starting each at h0")
     notebook_compat: bool = parameter(False, "follow the authors' code where it departs from the paper")
 
@@ -219,6 +191,7 @@ class Parameters(Network):
         super().__post_init__()
         if self.every < 1:
             raise InputError(f"every should be a positive number of trials. Got {self.every!r}.")
+        check_trace("tau_k", self.tau_k, self.dt)
         if not (have_same_dimensions(self.sigma, second**-0.5) and float(self.sigma) >= 0):
             raise InputError(f"sigma should be at least 0 and per square root of a time. Got {self.sigma!r}.")
 
@@ -282,7 +255,8 @@ def build(
     readout_rule = readout_rule or rule.readout or DELTA
     nodes = defaultdict(list)  # node of the schedule -> its objects; trial and test share reset, step, score
     text = DURATION + UNITS + LEARNING + (NOISY if parameters.noisy else QUIET) + CURRENTS[task.inputs > 0, fed]
-    text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE) + rule.neuron
+    text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE)
+    text += rule.neuron + rule.presynaptic
 
     units = population(parameters.N, text, "units", MOVE, RATES)
     outputs = population(task.outputs, DURATION + OUTPUTS, "outputs", LOSS, ERROR)
@@ -295,33 +269,31 @@ def build(
 
     nodes["begin"].append(plan.choose)
     nodes["test_begin"].append(plan.choose_test)
-    nodes["reset"] += [units.run_regularly(BEGIN), outputs.run_regularly("loss = 0\ny = 0")]
+    nodes["reset"] += [units.run_regularly(BEGIN + rule.presynaptic_start), outputs.run_regularly("loss = 0\ny = 0")]
     nodes["step"] += [
         recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=CURRENT),
         units.subexpression_updater, units.state_updater,
         readout.summed_updaters["y_post"], plan.load(goals, order=GOAL),
         outputs.subexpression_updater, outputs.state_updater,
     ]  # fmt: skip
-    tapes = backward(recurrent, rule, steps, nodes, order=BACK)
-    if tapes:
-        errors = Tape(outputs, ["err"], steps, name="errors")
-        nodes["run"].append(errors.store())
-        # In the authors' code each step reads the error that the step before it should have read.
-        nodes["backward"].append(errors.load(when="end" if compat else "start"))
     if fed:
         nodes["step"].append(readout.summed_updaters["I_fb_pre"])
-    elif rule.feedback:
-        nodes[rule.phases[-1]].append(readout.summed_updaters["credit_pre"])
+    # In the authors' code each step reads the error that the step before it should have read.
+    tapes = bring_error(rule, recurrent, readout, steps, nodes, late=compat)
     learn(recurrent, rule, update, nodes, tapes=tapes)
     learn(readout, readout_rule, update, nodes)
     if task.inputs:
-        groups |= _add_input(units, parameters, task, rule, update, nodes, tapes, plan)
+        begin = NOTEBOOK_START if compat else None
+        groups |= add_input(units, task, rule, update, nodes, tapes, plan, lag=parameters.q_lag, start=begin)
     if compat:
         nodes["reset"].append(plan.load_first(goals, {"goal": "goal0"}))
     groups |= _add_score(outputs, readout, nodes, compat)
     recorded = _add_monitors(groups, nodes, record)
 
-    schedule = _schedule(nodes, steps, len(task.tests), plan.length)
+    nodes["end"] += nodes["score"]
+    nodes["test_end"] = nodes["score"] + nodes["test_end"]
+    trials, tests = (make(nodes, steps, plan.length) for make in (training_trial, test_trial))
+    schedule = Schedule([Loop("trial", 1, trials), Loop("tests", len(task.tests), tests, counter="trial")])
     simulation = Simulation(schedule, name="rflo", threads=threads, namespace={})
     values = partial(initial_values, rule=rule, update=update)
     return Model(simulation, groups, recorded, parameters, task, FIXED, values, seed)
@@ -362,7 +334,9 @@ def initial_values(parameters, task, seed, rule=RFLO, update="trial"):
         weights["w_rec"] = polarity * abs(weights["w_rec"])
     if task.inputs:
         weights["w_in"] = rng.uniform(-1, 1, (p.N, task.inputs))
+    b_rec = p.g / np.sqrt(p.N) * rng.standard_normal((p.N, p.N))  # of rules that bring errors back through it
     values = {"units.tau": float(p.tau), "units.sigma": float(p.sigma), "units.polarity": polarity}
+    values |= {"units.tau_k": float(p.tau_k), "inputs.tau_k": float(p.tau_k), "recurrent.b": b_rec}
     values |= {"units.h0": p.h0, "units.h": p.h0, "units.carry": float(p.carry)}
     for name, eta in {"recurrent": p.eta_rec, "afferent": p.eta_in, "readout": p.eta_out}.items():
         values |= {f"{name}.eta": eta, f"{name}.every": p.every}
@@ -396,30 +370,6 @@ def state_to_weights(state, N):
             matrix = values.reshape(-1, N) if name == "w_in" else values.reshape(N, -1)
             found[name] = matrix if name == "b" else matrix.T
     return found
-
-
-def population(N, text, name, order, constants):
-    """Population whose ODEs are integrated, and whose (constant over dt) values are taken, at these places."""
-    group = Population(N, text, method="euler", order=order, name=name)
-    group.subexpression_updater.when, group.subexpression_updater.order = "groups", constants
-    return group
-
-
-def _add_input(units, parameters, task, rule, update, nodes, tapes, plan):
-    inputs = Population(task.inputs, INPUTS, name="inputs")
-    afferent = projection(inputs, units, AFFERENT, rule, update, "afferent", {"I_in_post": CURRENT})
-    drive = Tape(inputs, ["x"], rows(task), name="drive")
-    lag = parameters.q_lag if rule.online else 0
-    seen = inputs.run_regularly("r = x", when="groups", order=INPUT - 1 if lag else INPUT + 1)
-    nodes["reset"].append(plan.load_first(drive))
-    nodes["step"] += [seen, plan.load(drive, order=INPUT), afferent.summed_updaters["I_in_post"]]
-    if tapes:
-        past = Tape(inputs, ["r"], task.samples - 1, name="inputs_run")
-        nodes["run"].append(past.store())
-        tapes = [*tapes, past]
-    begin = NOTEBOOK_START if parameters.notebook_compat else None
-    learn(afferent, rule, update, nodes, tapes=tapes, start=begin)
-    return {"inputs": inputs, "afferent": afferent, "drive": drive}
 
 
 def _add_score(outputs, readout, nodes, from_first_sample):
@@ -460,18 +410,3 @@ def _add_monitors(groups, nodes, record):
             axes, shape = (f"{name}_pre", f"{name}_post"), groups[name].shape
             recorded.append(Recorded(f"w_{name}", f"{name}_weights.w", "weights", axes, shape, along="trial"))
     return tuple(recorded)
-
-
-def _schedule(nodes, steps, tests, length):
-    reset, step, score = nodes["reset"], nodes["step"], nodes["score"]
-    trial = [Event("begin", reset + nodes["begin"]), Phase("run", step + nodes["run"], steps, length=length)]
-    if nodes["backward"]:
-        trial.append(Event("turn", nodes["turn"]))
-        trial.append(Phase("backward", nodes["backward"], steps, clock="hold", direction=-1, length=length))
-    trial.append(Event("end", nodes["end"] + score))
-    test = [
-        Event("test_begin", reset + nodes["test_begin"]),
-        Phase("test", step + nodes["test"], steps, length=length),
-        Event("test_end", score + nodes["test_end"]),
-    ]
-    return Schedule([Loop("trial", 1, trial), Loop("tests", tests, test, counter="trial")])
