@@ -69,15 +69,12 @@ import numpy as np
 from brian2 import Quantity, StateMonitor, ms
 from brian2.utils.logger import catch_logs
 
+from neuroplast import network
 from neuroplast.engine import DenseSynapses, Event, Loop, Population, Schedule, Simulation, Tape, start
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.learning import OPTIMISERS, learn, projection
 from neuroplast.model import Model
-from neuroplast.network import (
-    CREDIT, CURRENT, ERROR, FEEDBACK, GOAL, LOSS, MOVE, OUTPUT, RATES, Network, add_input, bring_error, check_trace,
-    population, test_trial, training_trial,
-)  # fmt: skip
 from neuroplast.parameters import parameter
 from neuroplast.rules import AUTAPSE, FROZEN
 from neuroplast.trials import Plan, rows, task_to_state
@@ -176,7 +173,7 @@ counted_post = counted_pre : 1 (summed)
 """
 
 # The activity is taken before the currents; in the event after an epoch, sums are taken before they are forgotten.
-ACTIVITY, FIRST_SUM, SECOND_SUM, FORGOTTEN = CURRENT - 1, 0, 1, 2
+ACTIVITY, FIRST_SUM, SECOND_SUM, FORGOTTEN = network.CURRENT - 1, 0, 1, 2
 
 #: Name of a matrix -> (state variable, name of its rows, name of its columns, whether rows are presynaptic).
 MATRICES = {
@@ -197,7 +194,7 @@ EXTENSION = {
 
 
 @dataclass(frozen=True)
-class Parameters(Network):
+class Parameters(network.Network):
     """Constants of the model; see the table above."""
 
     N: int = parameter(2, "units")
@@ -219,7 +216,7 @@ class Parameters(Network):
 
     def __post_init__(self):
         super().__post_init__()
-        check_trace("tau_k", self.tau_k, self.dt)
+        network.check_trace("tau_k", self.tau_k, self.dt)
         for name, allowed in {"activation": ACTIVATIONS, "optimiser": OPTIMISERS}.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} should be one of {', '.join(allowed)}. Got {getattr(self, name)!r}.")
@@ -254,8 +251,8 @@ def build(
         Of the initial weights, unless the model's methods are given another one.
     record : sequence of {"h", "u", "trace", "weights"}
         What to record besides the mean squared errors of each epoch (``train_mse``, taken while learning, and
-        ``validation_mse``, after it), the final outputs (``output``, ``training_output``) and the final weights: rates,
-        currents or traces in the tests, all weights after each epoch.
+        ``validation_mse``, after it), the final outputs (``output`` in the tests, ``training_output`` in the trials of
+        the order) and the final weights: rates, currents or traces as the outputs are, all weights after each epoch.
     target : {"cpp", "numpy"}
     dtype : {"float64", "float32"}
     threads : int
@@ -286,12 +283,14 @@ def build(
     text = UNITS + CURRENTS[task.inputs > 0] + (I_IN if task.inputs else "") + ACTIVATIONS[parameters.activation]
     text += rule.neuron + rule.presynaptic
 
-    units = population(parameters.N, text, "units", MOVE, RATES)
+    units = network.population(parameters.N, text, "units", network.MOVE, network.RATES)
     outputs = Population(task.outputs, OUTPUTS, name="outputs")
-    outputs.subexpression_updater.when, outputs.subexpression_updater.order = "groups", ERROR
-    places = {"I_out_post": OUTPUT, "credit_pre": CREDIT}
-    text = READOUT + FEEDBACK[rule.feedback]
-    recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": CURRENT}, optimiser)
+    outputs.subexpression_updater.when, outputs.subexpression_updater.order = "groups", network.ERROR
+    places = {"I_out_post": network.OUTPUT, "credit_pre": network.CREDIT}
+    text = READOUT + network.FEEDBACK[rule.feedback]
+    recurrent = projection(
+        units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": network.CURRENT}, optimiser
+    )
     readout = projection(units, outputs, text, readout_rule, update, "readout", places, optimiser)
     goals, plan = Tape(outputs, ["goal", "scored"], rows(task), name="goals"), Plan(task)
     groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout, "goals": goals}
@@ -305,15 +304,15 @@ def build(
     nodes["step"] += [
         units.run_regularly("r = h - centre", when="groups", order=ACTIVITY), recurrent.summed_updaters["I_rec_post"],
         units.subexpression_updater, units.state_updater,
-        readout.summed_updaters["I_out_post"], plan.load(goals, order=GOAL), outputs.subexpression_updater,
+        readout.summed_updaters["I_out_post"], plan.load(goals, order=network.GOAL), outputs.subexpression_updater,
     ]  # fmt: skip
-    tapes = bring_error(rule, recurrent, readout, steps, nodes)
+    tapes = network.bring_error(rule, recurrent, readout, steps, nodes)
     learn(recurrent, rule, update, nodes, tapes=tapes, optimiser=optimiser)
     learn(readout, readout_rule, update, nodes, optimiser=optimiser)
     if readout_rule.learns:
         groups |= _add_offset(outputs, readout_rule, update, nodes, optimiser)
     if task.inputs:
-        groups |= add_input(units, task, FROZEN, update, nodes, [], plan)
+        groups |= network.add_input(units, task, FROZEN, update, nodes, [], plan)
     groups |= _add_score(outputs, nodes)
     recorded = _add_monitors(groups, nodes, record)
 
@@ -362,8 +361,8 @@ def initial_values(parameters, task, seed, rule=AUTAPSE, update="trial"):
     shortest = min(condition.samples for condition in task.conditions) - 1
     if p.burn_in >= shortest:
         raise InputError(
-            f"burn_in should be less than the {shortest} steps of the shortest trajectory, to leave something to count. "
-            f"Got {p.burn_in}."
+            f"burn_in should be less than the {shortest} steps of the shortest trajectory, to leave some to count. Got "
+            f"{p.burn_in}."
         )
     polarity = np.where(np.arange(p.N) < p.N / 2, 1.0, -1.0)
     values = {"units.tau": float(p.tau), "units.tau_k": float(p.tau_k), "units.centre": p.centre}
@@ -401,8 +400,8 @@ def weights_to_state(**weights):
     Parameters
     ----------
     **weights : array_like
-        Of w_rec (W, N x N), w_in (U, N x inputs), w_out (V, outputs x N), b (B, N x outputs), b_rec (B in the place of W
-        in feedback alignment, N x N).
+        Of w_rec (W, N x N), w_in (U, N x inputs), w_out (V, outputs x N), b (B, N x outputs), b_rec (B in the place of
+        W in feedback alignment, N x N).
 
     Returns
     -------
@@ -431,7 +430,7 @@ def weights_to_state(**weights):
 
 def _add_offset(outputs, rule, update, nodes, optimiser):
     one = Population(1, ONE, name="one")
-    offset = projection(one, outputs, OFFSET, rule, update, "offset", {"c_post": OUTPUT}, optimiser)
+    offset = projection(one, outputs, OFFSET, rule, update, "offset", {"c_post": network.OUTPUT}, optimiser)
     nodes["step"].append(offset.summed_updaters["c_post"])
     learn(offset, rule, update, nodes, optimiser=optimiser)
     return {"one": one, "offset": offset}
@@ -441,7 +440,7 @@ def _add_score(outputs, nodes):
     score = Population(1, SCORE, name="score")
     order = {"squared_post": FIRST_SUM, "counted_post": SECOND_SUM}
     total = DenseSynapses(outputs, score, TOTAL, order=order, name="total")
-    count = outputs.run_regularly(COUNT, when="groups", order=LOSS)
+    count = outputs.run_regularly(COUNT, when="groups", order=network.LOSS)
     forget = outputs.run_regularly(FORGET, when="groups", order=FORGOTTEN)
     for phase, event, text in (("run", "trained", TRAINED), ("validation", "validated", VALIDATED)):
         taken = score.run_regularly(text, when="groups", order=FORGOTTEN)
@@ -462,15 +461,15 @@ def _add_monitors(groups, nodes, record):
             nodes[node].append(StateMonitor(groups[group], variables, record=True, when="end", name=name))
 
     monitor("validated", "score", ["train_mse", "validation_mse", "epoch"], "epochs")
-    for name, node, fold in (("output", "test", "test"), ("training_output", "fit", "trajectory")):
-        monitor(node, "outputs", ["y", "trial", "k"], name)
-        doc = f"output after learning, {node}"
-        recorded.append(Recorded(name, f"{name}.y", "rates", ("channel",), along="step", fold=fold, doc=doc))
-    for name in ("h", "u", "trace"):
-        if name in record and name in groups["units"].variables:
-            monitor("test", "units", [name, "trial", "k"], f"{name}_in_time")
-            source = f"{name}_in_time.{name}"
-            recorded.append(Recorded(name, source, "rates", ("unit",), along="step", fold="test", doc=f"{name} there"))
+    chosen = {"output": ("outputs", "y", "channel")}
+    chosen |= {name: ("units", name, "unit") for name in ("h", "u", "trace") if name in record}
+    for name, (group, variable, axis) in chosen.items():
+        if variable not in groups[group].variables:
+            continue  # rules without autapses have no trace
+        for prefix, node, fold in (("", "test", "test"), ("training_", "fit", "trajectory")):
+            monitor(node, group, [variable, "trial", "k"], f"{prefix}{name}")
+            source, doc = f"{prefix}{name}.{variable}", f"{name} after learning"
+            recorded.append(Recorded(prefix + name, source, "rates", (axis,), along="step", fold=fold, doc=doc))
     node, along = ("validated", "epoch") if "weights" in record else ("final", "snapshot")
     for name in ("recurrent", "readout", "offset"):
         if name in groups:
@@ -483,14 +482,14 @@ def _add_monitors(groups, nodes, record):
 def _schedule(nodes, steps, task, length):
     counts = passes(1, task)
     epoch = [
-        Loop("trial", counts["trial"], training_trial(nodes, steps, length)),
+        Loop("trial", counts["trial"], network.training_trial(nodes, steps, length)),
         Event("trained", nodes["trained"]),
-        Loop("validations", counts["tests"], test_trial(nodes, steps, length, "validation"), counter="trial"),
+        Loop("validations", counts["tests"], network.test_trial(nodes, steps, length, "validation"), counter="trial"),
         Event("validated", nodes["validated"]),
     ]
     return Schedule([
         Loop("epoch", 1, epoch),
-        Loop("tests", counts["tests"], test_trial(nodes, steps, length), counter="trial"),
-        Loop("fits", counts["fits"], test_trial(nodes, steps, length, "fit"), counter="trial"),
+        Loop("tests", counts["tests"], network.test_trial(nodes, steps, length), counter="trial"),
+        Loop("fits", counts["fits"], network.test_trial(nodes, steps, length, "fit"), counter="trial"),
         Event("final", nodes["final"]),
     ])  # fmt: skip

@@ -68,16 +68,13 @@ import numpy as np
 from brian2 import Quantity, StateMonitor, have_same_dimensions, ms, second
 from brian2.utils.logger import catch_logs
 
+from neuroplast import network
 from neuroplast.engine import DenseSynapses, Loop, Population, Schedule, Simulation, Tape, start
 from neuroplast.equations import DURATION
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.learning import WEIGHTS, learn, projection
 from neuroplast.model import Model
-from neuroplast.network import (
-    CREDIT, CURRENT, ERROR, FEEDBACK, GOAL, LOSS, MOVE, OUTPUT, RATES, Network, add_input, bring_error, check_trace,
-    population, test_trial, training_trial,
-)  # fmt: skip
 from neuroplast.parameters import parameter
 from neuroplast.rules import DELTA, RFLO
 from neuroplast.trials import Plan, rows, task_to_state
@@ -171,7 +168,7 @@ FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
 
 
 @dataclass(frozen=True)
-class Parameters(Network):
+class Parameters(network.Network):
     """Constants of the model; see the table above."""
 
     g: float = parameter(1.5, "gain of the initial recurrent weights")
@@ -191,7 +188,7 @@ class Parameters(Network):
         super().__post_init__()
         if self.every < 1:
             raise InputError(f"every should be a positive number of trials. Got {self.every!r}.")
-        check_trace("tau_k", self.tau_k, self.dt)
+        network.check_trace("tau_k", self.tau_k, self.dt)
         if not (have_same_dimensions(self.sigma, second**-0.5) and float(self.sigma) >= 0):
             raise InputError(f"sigma should be at least 0 and per square root of a time. Got {self.sigma!r}.")
 
@@ -258,11 +255,13 @@ def build(
     text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE)
     text += rule.neuron + rule.presynaptic
 
-    units = population(parameters.N, text, "units", MOVE, RATES)
-    outputs = population(task.outputs, DURATION + OUTPUTS, "outputs", LOSS, ERROR)
-    recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": CURRENT})
-    places = {"y_post": OUTPUT, "credit_pre": CREDIT, "I_fb_pre": CURRENT, **SCORING}
-    readout = projection(units, outputs, READOUT + FEEDBACK[rule.feedback], readout_rule, update, "readout", places)
+    units = network.population(parameters.N, text, "units", network.MOVE, network.RATES)
+    outputs = network.population(task.outputs, DURATION + OUTPUTS, "outputs", network.LOSS, network.ERROR)
+    recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": network.CURRENT})
+    places = {"y_post": network.OUTPUT, "credit_pre": network.CREDIT, "I_fb_pre": network.CURRENT, **SCORING}
+    readout = projection(
+        units, outputs, READOUT + network.FEEDBACK[rule.feedback], readout_rule, update, "readout", places
+    )
     goals, plan = Tape(outputs, ["goal", "scored"], rows(task), name="goals"), Plan(task)
     groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout, "goals": goals}
     groups |= plan.groups
@@ -271,20 +270,20 @@ def build(
     nodes["test_begin"].append(plan.choose_test)
     nodes["reset"] += [units.run_regularly(BEGIN + rule.presynaptic_start), outputs.run_regularly("loss = 0\ny = 0")]
     nodes["step"] += [
-        recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=CURRENT),
+        recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=network.CURRENT),
         units.subexpression_updater, units.state_updater,
-        readout.summed_updaters["y_post"], plan.load(goals, order=GOAL),
+        readout.summed_updaters["y_post"], plan.load(goals, order=network.GOAL),
         outputs.subexpression_updater, outputs.state_updater,
     ]  # fmt: skip
     if fed:
         nodes["step"].append(readout.summed_updaters["I_fb_pre"])
     # In the authors' code each step reads the error that the step before it should have read.
-    tapes = bring_error(rule, recurrent, readout, steps, nodes, late=compat)
+    tapes = network.bring_error(rule, recurrent, readout, steps, nodes, late=compat)
     learn(recurrent, rule, update, nodes, tapes=tapes)
     learn(readout, readout_rule, update, nodes)
     if task.inputs:
         begin = NOTEBOOK_START if compat else None
-        groups |= add_input(units, task, rule, update, nodes, tapes, plan, lag=parameters.q_lag, start=begin)
+        groups |= network.add_input(units, task, rule, update, nodes, tapes, plan, lag=parameters.q_lag, start=begin)
     if compat:
         nodes["reset"].append(plan.load_first(goals, {"goal": "goal0"}))
     groups |= _add_score(outputs, readout, nodes, compat)
@@ -292,7 +291,7 @@ def build(
 
     nodes["end"] += nodes["score"]
     nodes["test_end"] = nodes["score"] + nodes["test_end"]
-    trials, tests = (make(nodes, steps, plan.length) for make in (training_trial, test_trial))
+    trials, tests = (make(nodes, steps, plan.length) for make in (network.training_trial, network.test_trial))
     schedule = Schedule([Loop("trial", 1, trials), Loop("tests", len(task.tests), tests, counter="trial")])
     simulation = Simulation(schedule, name="rflo", threads=threads, namespace={})
     values = partial(initial_values, rule=rule, update=update)

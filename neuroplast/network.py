@@ -1,7 +1,7 @@
 """What recurrent networks have in common that learn from the error of their output.
 
-Units with a rate ``h``, a current ``u`` and its slope, outputs with an error ``err``, inputs ``x``: a model writes their
-equations; here is how rules, tasks and schedules are tied to them.
+Units with a rate ``h``, a current ``u`` and its slope, outputs with an error ``err``, inputs ``x``: a model writes
+their equations; here is how rules, tasks and schedules are tied to them.
 
 `nodes` is a dict of lists: the name of a node of the schedule, and the objects that it runs. ``reset`` and ``step`` are
 shared by trials of training and by tests.
@@ -63,7 +63,7 @@ def check_time(name, value):
     InputError
     """
     if not (have_same_dimensions(value, second) and float(value) > 0):
-        raise InputError(f"{name} should be a positive time such as 10*ms. Got {value!r}.")
+        raise InputError(f"{name} should be a positive time such as 10*ms. Got {value}.")
 
 
 def check_trace(name, value, dt):
@@ -76,9 +76,9 @@ def check_trace(name, value, dt):
     check_time(name, value)
     if value < dt:
         raise InputError(
-            f"{name} should be at least dt. Got {name}={value} and dt={dt}: an Euler step multiplies what is left of the "
-            f"trace by 1 - dt/{name} < 0, so that it overshoots the activity and swings about it, without bound below "
-            f"dt/2. {name}=dt is the trace without memory, the activity itself; for a shorter one take a smaller dt."
+            f"{name} should be at least dt. Got {name}={value} and dt={dt}: an Euler step multiplies what is left of "
+            f"the trace by 1 - dt/{name} < 0, so that it overshoots the activity and swings about it, without bound "
+            f"below dt/2. {name}=dt is the trace without memory, the activity itself; for less, take a smaller dt."
         )
 
 

@@ -122,7 +122,5 @@ def ball(
     start = margin + (1 - 2 * margin) * draws[:, :2]
     x, _ = bounce(start, velocity, samples + horizon, gravity=gravity, restitution=restitution, dt=dt)
     given = 2 * x - 1 if centred else x
-    conditions = [
-        Condition(x[horizon : horizon + samples + 1, i], given[: samples + 1, i]) for i in range(x.shape[1])
-    ]
+    conditions = [Condition(x[horizon : horizon + samples + 1, i], given[: samples + 1, i]) for i in range(x.shape[1])]
     return Task(conditions, "ball", np.arange(training), training + np.arange(validation))

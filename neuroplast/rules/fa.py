@@ -1,6 +1,6 @@
 """Feedback alignment in a recurrent network: errors come back in time through fixed random weights, not through W^T.
 
-As backpropagation through time, with B_rec, which has the shape of W, in the place of W; the readout's transpose stays::
+As backpropagation through time, with fixed B_rec, laid out as W is, in the place of W; the readout's transpose stays::
 
     dz/ds = (-z + B_rec^T delta)/tau + W_out^T err
 
