@@ -175,13 +175,13 @@ counted_post = counted_pre : 1 (summed)
 # The activity is taken before the currents; in the event after an epoch, sums are taken before they are forgotten.
 ACTIVITY, FIRST_SUM, SECOND_SUM, FORGOTTEN = network.CURRENT - 1, 0, 1, 2
 
-#: Name of a matrix -> (state variable, name of its rows, name of its columns, whether rows are presynaptic).
+#: Name of a matrix -> (state variable, what it has of rows and columns).
 MATRICES = {
-    "w_rec": ("recurrent.w", "N", "N", False),
-    "w_in": ("afferent.w", "N", "inputs", False),
-    "w_out": ("readout.w", "outputs", "N", False),
-    "b": ("readout.b", "N", "outputs", True),
-    "b_rec": ("recurrent.b", "N", "N", False),
+    "w_rec": ("recurrent.w", ("N", "N")),
+    "w_in": ("afferent.w", ("N", "inputs")),
+    "w_out": ("readout.w", ("outputs", "N")),
+    "b": ("readout.b", ("N", "outputs")),
+    "b_rec": ("recurrent.b", ("N", "N")),
 }
 RECORDABLE = ("h", "u", "trace", "weights")
 #: What is compiled in: a net of the same model cannot have others.
@@ -418,13 +418,15 @@ def weights_to_state(**weights):
     for name, values in weights.items():
         if name not in MATRICES:
             raise InputError(f"weights_to_state: there are {', '.join(MATRICES)}. Got {name!r}.")
-        variable, *axes, presynaptic = MATRICES[name]
-        values = np.asarray(values, dtype=float)
-        wanted = f"({', '.join(f'{axis}={sizes[axis][0]}' if axis in sizes else axis for axis in axes)})"
-        fits = values.ndim == 2 and (axes[0] != axes[1] or values.shape[0] == values.shape[1])
-        if not fits or any(sizes.setdefault(a, (n,))[0] != n for a, n in zip(axes, values.shape, strict=True)):
-            raise InputError(f"weights_to_state: {name} should have shape {wanted}. Got {values.shape}.")
-        found[variable] = values if presynaptic else values.T
+        variable, axes = MATRICES[name]
+        shape = np.shape(values)
+        known = dict(zip(axes, shape, strict=False)) | sizes
+        if len(shape) != 2 or shape != tuple(known[axis] for axis in axes):
+            wanted = ", ".join(f"{axis}={sizes[axis]}" if axis in sizes else axis for axis in axes)
+            raise InputError(f"weights_to_state: {name} should have shape ({wanted}). Got {shape}.")
+        sizes = known
+        # Synapses have presynaptic rows; those of b are the units, which it leads to.
+        found[variable] = np.asarray(values, float) if name == "b" else np.transpose(values).astype(float)
     return found
 
 
