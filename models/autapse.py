@@ -216,7 +216,7 @@ class Parameters(network.Network):
 
     def __post_init__(self):
         super().__post_init__()
-        network.check_trace("tau_k", self.tau_k, self.dt)
+        network.check_time("tau_k", self.tau_k)
         for name, allowed in {"activation": ACTIVATIONS, "optimiser": OPTIMISERS}.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} should be one of {', '.join(allowed)}. Got {getattr(self, name)!r}.")
@@ -284,8 +284,7 @@ def build(
     text += rule.neuron + rule.presynaptic
 
     units = network.population(parameters.N, text, "units", network.MOVE, network.RATES)
-    outputs = Population(task.outputs, OUTPUTS, name="outputs")
-    outputs.subexpression_updater.when, outputs.subexpression_updater.order = "groups", network.ERROR
+    outputs = network.population(task.outputs, OUTPUTS, "outputs", network.LOSS, network.ERROR)
     places = {"I_out_post": network.OUTPUT, "credit_pre": network.CREDIT}
     text = READOUT + network.FEEDBACK[rule.feedback]
     recurrent = projection(
@@ -348,9 +347,10 @@ def initial_values(parameters, task, seed, rule=AUTAPSE, update="trial"):
     ------
     InputError
         If weights that change at each step should change every so many trajectories, if changes do not come out even
-        with the epochs, or the burn-in leaves nothing to count.
+        with the epochs, the burn-in leaves nothing to count, or a trace is shorter than a step.
     """
     p, optimiser = parameters, OPTIMISERS[parameters.optimiser]
+    network.check_trace(rule, p)
     if update == "online" and p.every != 1:
         raise InputError(f"every={p.every} trials needs update='trial'. Got update='online', which is after each step.")
     if len(task.order) % p.every:

@@ -188,7 +188,7 @@ class Parameters(network.Network):
         super().__post_init__()
         if self.every < 1:
             raise InputError(f"every should be a positive number of trials. Got {self.every!r}.")
-        network.check_trace("tau_k", self.tau_k, self.dt)
+        network.check_time("tau_k", self.tau_k)
         if not (have_same_dimensions(self.sigma, second**-0.5) and float(self.sigma) >= 0):
             raise InputError(f"sigma should be at least 0 and per square root of a time. Got {self.sigma!r}.")
 
@@ -318,9 +318,10 @@ def initial_values(parameters, task, seed, rule=RFLO, update="trial"):
     Raises
     ------
     InputError
-        If weights that change at each step should change every so many trials.
+        If weights that change at each step should change every so many trials, or a trace is shorter than a step.
     """
     p, rng = parameters, np.random.default_rng(seed)
+    network.check_trace(rule, p)
     if update == "online" and p.every != 1:
         raise InputError(f"every={p.every} trials needs update='trial'. Got update='online', which is after each step.")
     polarity = np.where(np.arange(p.N) < p.N / 2, 1.0, -1.0)

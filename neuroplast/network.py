@@ -66,19 +66,20 @@ def check_time(name, value):
         raise InputError(f"{name} should be a positive time such as 10*ms. Got {value}.")
 
 
-def check_trace(name, value, dt):
-    """Refuse a trace's time constant that is none, or too short for its Euler steps.
+def check_trace(rule, parameters):
+    """Refuse a time constant of the autapses' traces, if the rule has these, that is too short for Euler steps.
 
     Raises
     ------
     InputError
     """
-    check_time(name, value)
-    if value < dt:
+    tau_k, dt = parameters.tau_k, parameters.dt
+    if "tau_k" in rule.presynaptic and tau_k < dt:
         raise InputError(
-            f"{name} should be at least dt. Got {name}={value} and dt={dt}: an Euler step multiplies what is left of "
-            f"the trace by 1 - dt/{name} < 0, so that it overshoots the activity and swings about it, without bound "
-            f"below dt/2. {name}=dt is the trace without memory, the activity itself; for less, take a smaller dt."
+            f"tau_k should be at least dt under the rule '{rule.name}'. Got tau_k={tau_k} and dt={dt}: an Euler step "
+            "multiplies what is left of the trace by 1 - dt/tau_k < 0, so that it overshoots the activity and swings "
+            "about it, without bound below dt/2. tau_k=dt is the trace without memory, the activity itself; for less, "
+            "take a smaller dt."
         )
 
 

@@ -252,6 +252,13 @@ def test_rules_of_the_other_network_run_here(rule):
     np.testing.assert_allclose(found.w_recurrent[0].values.T, wanted, rtol=0, atol=1e-13)
 
 
+def test_a_step_longer_than_the_trace_is_no_matter_to_rules_without_one():
+    coarse = replace(PARAMETERS, tau=8 * ms, dt=8 * ms)
+    autapse.build(coarse, make_task(), BPTT, target="numpy")
+    with pytest.raises(InputError, match="Got tau_k=5. ms and dt=8. ms"):
+        autapse.build(coarse, make_task(), target="numpy")
+
+
 def test_a_task_without_input():
     found = autapse.build(replace(PARAMETERS, burn_in=0), periodic(10), readout_rule=DELTA, target="numpy").run(2)
     assert found.dataset.output.shape == (1, 9, 1)
@@ -284,7 +291,6 @@ def test_initial_weights():
     [
         ({"tau": -1 * ms}, "tau should be a positive time such as 10\\*ms. Got -1. ms"),
         ({"tau_k": -1 * ms}, "tau_k should be a positive time such as 10\\*ms. Got -1. ms"),
-        ({"tau_k": 0.5 * ms}, "tau_k should be at least dt. Got tau_k=0.5 ms and dt=1. ms: .* overshoots"),
         ({"activation": "step"}, "activation should be one of sigmoid, tanh, relu, softplus. Got 'step'"),
         ({"optimiser": "lion"}, "optimiser should be one of sgd, adam. Got 'lion'"),
         ({"every": 0}, "every should be a whole number from 1. Got 0"),
@@ -301,6 +307,10 @@ def test_bad_parameters_are_refused(change, message):
     [
         ({"parameters": replace(PARAMETERS, every=2)}, "every should divide the 3 trajectories of an epoch.* Got 2"),
         ({"parameters": replace(PARAMETERS, burn_in=9)}, "burn_in should be less than the 9 steps .* Got 9"),
+        (
+            {"parameters": replace(PARAMETERS, tau_k=0.5 * ms)},
+            "tau_k should be at least dt under the rule 'autapse'. Got tau_k=0.5 ms and dt=1. ms: .* overshoots",
+        ),
         ({"rule": BPTT_MEAN, "update": "online"}, "'bptt_mean' needs the whole trial.*Choose update='trial'"),
         ({"parameters": replace(PARAMETERS, every=3), "update": "online"}, "every=3 trials needs update='trial'"),
         (
