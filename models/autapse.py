@@ -76,6 +76,7 @@ from neuroplast.labels import Recorded
 from neuroplast.learning import OPTIMISERS, learn, projection
 from neuroplast.model import Model
 from neuroplast.parameters import parameter
+from neuroplast.recording import Rate, add_records
 from neuroplast.rules import AUTAPSE, FROZEN
 from neuroplast.trials import Plan, rows, task_to_state
 
@@ -183,7 +184,10 @@ MATRICES = {
     "b": ("readout.b", ("N", "outputs")),
     "b_rec": ("recurrent.b", ("N", "N")),
 }
-RECORDABLE = ("h", "u", "trace", "weights")
+#: What a unit's rate is, and between what it lies.
+RATE_OF = {"sigmoid": Rate("h", 0, 1), "tanh": Rate("h", -1, 1), "relu": Rate("h"), "softplus": Rate("h")}
+#: Nodes in which records are taken.
+RECORDED = ("run", "end", "epoch_end", "test", "test_end", "fit", "fit_end")
 #: What is compiled in: a net of the same model cannot have others.
 FIXED = ("N", "dt", "activation", "optimiser")
 #: Constants of a network that can scale its output (ours): larger, with biases, for ``readout_rule=DELTA``.
@@ -232,7 +236,7 @@ def build(
     """Make the network and its schedule.
 
     The schedule is a loop of epochs: every trial of the task's order once (``begin``, ``run``, for some rules ``turn``
-    and ``backward``, ``end``), ``trained``, then every test without learning (``validation``), ``validated``. After
+    and ``backward``, ``end``), ``trained``, then every test without learning (``validation``), ``epoch_end``. After
     the last epoch come the tests (``test``) and the trials of the order (``fit``) once more, without learning, for
     their outputs.
 
@@ -249,10 +253,12 @@ def build(
         When weights change: after every so many trajectories, or after each step.
     seed : int
         Of the initial weights, unless the model's methods are given another one.
-    record : sequence of {"h", "u", "trace", "weights"}
+    record : sequence of str or Record
         What to record besides the mean squared errors of each epoch (``train_mse``, taken while learning, and
         ``validation_mse``, after it), the final outputs (``output`` in the tests, ``training_output`` in the trials of
-        the order) and the final weights: rates, currents or traces as the outputs are, all weights after each epoch.
+        the order) and the final weights, see `neuroplast.records`: ``"units.h:epochs=-1"`` in the last epoch,
+        ``"units.trace:phase=fit"`` in the trials of the order after it, ``"recurrent.w:at=epoch"`` after each. There
+        are the populations units, outputs and inputs, and the projections recurrent, readout, afferent and offset.
     target : {"cpp", "numpy"}
     dtype : {"float64", "float32"}
     threads : int
@@ -267,11 +273,8 @@ def build(
     ------
     InputError
         If a rule reads what the network does not define, or cannot learn online; for a burn-in that leaves nothing to
-        count, or an unknown `record`.
+        count, or a `record` of what there is not.
     """
-    unknown = sorted(set(record) - set(RECORDABLE))
-    if unknown:
-        raise InputError(f"record should be of {', '.join(RECORDABLE)}. Got {', '.join(unknown)}.")
     if rule.feedback == "output":
         raise InputError(
             f"Rule '{rule.name}' feeds the output back into the units, which 'autapse' has no current for. Choose "
@@ -312,8 +315,12 @@ def build(
     if task.inputs:
         added, samples["drive"] = network.add_input(units, task, FROZEN, update, nodes, [], plan)
         groups |= added
-    groups |= _add_score(outputs, nodes) | plan.groups | samples
-    recorded = _add_monitors(groups, nodes, record)
+    rules = {"recurrent": rule, "readout": readout_rule, "offset": readout_rule, "afferent": FROZEN}
+    rates = {"units": RATE_OF[parameters.activation], "outputs": Rate("y")}
+    score = _add_score(outputs, nodes)
+    recorded = _add_monitors(groups | score, nodes)
+    recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
+    groups |= score | plan.groups | samples
 
     simulation = Simulation(_schedule(nodes, steps, task, plan.length), name="autapse", threads=threads, namespace={})
     values = partial(initial_values, rule=rule, update=update)
@@ -444,14 +451,14 @@ def _add_score(outputs, nodes):
     total = DenseSynapses(outputs, score, TOTAL, order=order, name="total")
     count = outputs.run_regularly(COUNT, when="groups", order=network.LOSS)
     forget = outputs.run_regularly(FORGET, when="groups", order=FORGOTTEN)
-    for phase, event, text in (("run", "trained", TRAINED), ("validation", "validated", VALIDATED)):
+    for phase, event, text in (("run", "trained", TRAINED), ("validation", "epoch_end", VALIDATED)):
         taken = score.run_regularly(text, when="groups", order=FORGOTTEN)
         nodes[phase].append(count)
         nodes[event] += [*total.summed_updaters.values(), taken, forget]
     return {"score": score, "total": total}
 
 
-def _add_monitors(groups, nodes, record):
+def _add_monitors(groups, nodes):
     """Add monitors to the nodes; returns how they appear in the results."""
     recorded = [
         Recorded("train_mse", "epochs.train_mse", along="epoch", doc="mean squared error in training, while learning"),
@@ -462,22 +469,16 @@ def _add_monitors(groups, nodes, record):
         with catch_logs():  # Brian2 warns that the schedule's integers are recorded once per neuron
             nodes[node].append(StateMonitor(groups[group], variables, record=True, when="end", name=name))
 
-    monitor("validated", "score", ["train_mse", "validation_mse", "epoch"], "epochs")
-    chosen = {"output": ("outputs", "y", "channel")}
-    chosen |= {name: ("units", name, "unit") for name in ("h", "u", "trace") if name in record}
-    for name, (group, variable, axis) in chosen.items():
-        if variable not in groups[group].variables:
-            continue  # rules without autapses have no trace
-        for prefix, node, fold in (("", "test", "test"), ("training_", "fit", "trajectory")):
-            monitor(node, group, [variable, "trial", "k"], f"{prefix}{name}")
-            source, doc = f"{prefix}{name}.{variable}", f"{name} after learning"
-            recorded.append(Recorded(prefix + name, source, "rates", (axis,), along="step", fold=fold, doc=doc))
-    node, along = ("validated", "epoch") if "weights" in record else ("final", "snapshot")
+    monitor("epoch_end", "score", ["train_mse", "validation_mse", "epoch"], "epochs")
+    for name, node, fold in (("output", "test", "test"), ("training_output", "fit", "trajectory")):
+        monitor(node, "outputs", ["y", "trial", "k"], name)
+        doc = f"output after learning, of each {fold}"
+        recorded.append(Recorded(name, f"{name}.y", "rates", ("channel",), along="step", fold=fold, doc=doc))
     for name in ("recurrent", "readout", "offset"):
         if name in groups:
-            monitor(node, name, ["w", "epoch"], f"{name}_weights")
+            monitor("final", name, ["w", "epoch"], f"{name}_weights")
             axes, shape = (f"{name}_pre", f"{name}_post"), groups[name].shape
-            recorded.append(Recorded(f"w_{name}", f"{name}_weights.w", "weights", axes, shape, along=along))
+            recorded.append(Recorded(f"w_{name}", f"{name}_weights.w", "weights", axes, shape, along="snapshot"))
     return tuple(recorded)
 
 
@@ -487,7 +488,7 @@ def _schedule(nodes, steps, task, length):
         Loop("trial", counts["trial"], network.training_trial(nodes, steps, length)),
         Event("trained", nodes["trained"]),
         Loop("validations", counts["tests"], network.test_trial(nodes, steps, length, "validation"), counter="trial"),
-        Event("validated", nodes["validated"]),
+        Event("epoch_end", nodes["epoch_end"]),
     ]
     return Schedule([
         Loop("epoch", 1, epoch),

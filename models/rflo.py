@@ -165,6 +165,8 @@ TOTALLING = dict.fromkeys(("loss_post", *SCORING), WEIGHTS + 2)
 MATRICES = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", "b": "readout.b"}
 #: What the populations' rates are; those of the units lie between -1 and 1 by (1), without noise.
 RATE_OF = {"units": Rate("h", -1, 1), "outputs": Rate("y")}
+#: Nodes in which records are taken.
+RECORDED = ("run", "end", "test", "test_end")
 #: What is compiled in: a net of the same model cannot have others.
 FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
 
@@ -291,7 +293,7 @@ def build(
         nodes["reset"].append(plan.load_first(goals, {"goal": "goal0"}))
     score = _add_score(outputs, readout, nodes, compat)
     recorded = _add_monitors(score["score"], outputs, nodes)
-    recorded += add_records(record, groups, nodes, rates=RATE_OF, rules=rules)
+    recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=RATE_OF, rules=rules)
     groups |= plan.groups | score | samples
 
     nodes["end"] += nodes["score"]

@@ -120,9 +120,10 @@ class Model:
         counts = self.counts(trials, task=task)
         recorded, nothing, _ = self._expected(seed, counts, task)
         if nothing and trials:
+            counted = "epochs" if "epoch" in counts else "trials"
             raise InputError(
-                f"{', '.join(nothing)}: there would be no record in {trials} trials and {counts['tests']} tests. every "
-                "counts the steps of a trial, or the trials where the end of each is recorded."
+                f"{', '.join(nothing)}: there would be no record in {trials} {counted} and {counts['tests']} tests. "
+                "every counts the steps of a trial, or the trials or epochs where the end of each is recorded."
             )
         out = self.simulation.run(begin, seed=seed, counts=counts)
         arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}
@@ -153,10 +154,14 @@ class Model:
         task = task or self.task
         steps = np.array([condition.samples - 1 for condition in task.conditions])
         order = task.order[np.arange(counts["trial"]) % len(task.order)]
-        found = expected(self.simulation, counts, {"trial": steps[order], "tests": steps[task.tests]})
+        lengths = {"trial": steps[order], "fits": steps[order], "tests": steps[task.tests]}
+        found = expected(self.simulation, counts, lengths)
         nothing = [item.name for item in self.recorded if found.get(item.monitor, (1, 0))[0] == 0]
+        per_epoch = counts["trial"] if "epoch" in counts else None
         recorded = tuple(
-            replace(item, attrs={**item.attrs, "seed": seed}) if item.kind == "spikes" else item
+            replace(
+                item, attrs={**item.attrs, "seed": seed} if item.kind == "spikes" else item.attrs, per_epoch=per_epoch
+            )
             for item in self.recorded
             if item.name not in nothing
         )

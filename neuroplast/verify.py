@@ -166,7 +166,8 @@ def _autapse(vectors, target):
 
     def made(rule):
         parameters = autapse.Parameters(N=N, tau_k=float(vectors["tau"]) * autapse.Parameters().dt, burn_in=0)
-        task, record = Task(Condition(goal, drive)), ("h", "trace", "weights")
+        task = Task(Condition(goal, drive))
+        record = ("units.h:phase=test", *(("units.trace:phase=test",) if rule is AUTAPSE else ()))
         model = autapse.build(parameters, task, rule, record=record, target=target)
         state = autapse.weights_to_state(**weights, b=vectors["B_dfa"])
         known = {name: values for name, values in state.items() if name in model.initial()}
@@ -182,9 +183,9 @@ def _autapse(vectors, target):
     at_rest = model.run(0, state=state).dataset  # no training, the test alone
     change = np.stack([summed(model, state, until) for until in range(1, steps + 1)])
     results = {
-        "O": np.vstack([np.zeros(N), at_rest.h.values[0]]),
+        "O": np.vstack([np.zeros(N), at_rest["units.h_test"].values[0]]),
         "E": at_rest.output.values[0] - vectors["Y"],
-        "k_trace": at_rest.trace.values[0],
+        "k_trace": at_rest["units.trace_test"].values[0],
         "mod_grad_per_step": np.diff(change, axis=0, prepend=0),
     }
     for rule in (BPTT_MEAN, FA_MEAN, DFA_MEAN):

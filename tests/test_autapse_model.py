@@ -18,6 +18,8 @@ from neuroplast.worlds import ball
 N, STEPS = 3, 9
 PARAMETERS = autapse.Parameters(N=N, burn_in=2, g=2.0, g_bias=0.5, eta_rec=0.7)
 EPOCHS = 3
+WEIGHTS = ("recurrent.w:at=epoch",)
+TESTED = ("units.h:phase=test", "units.trace:phase=test")
 
 
 def make_task(conditions=3, tests=(1, 3), steps=STEPS):
@@ -65,7 +67,7 @@ CASES = {
 def test_learns_as_the_oracle(rule, case):
     """Weights after each epoch of three trajectories, one change each; outputs and errors besides."""
     parameters, task = replace(PARAMETERS, **CASES[case]), make_task()
-    model = autapse.build(parameters, task, rule, record=("weights",), target="numpy")
+    model = autapse.build(parameters, task, rule, record=WEIGHTS, target="numpy")
     state, found = model.initial(), model.run(EPOCHS).dataset
     net, (B, B_rec), wanted, errors = net_of(state, parameters), feedback(state, parameters.N), [], []
     for _ in range(EPOCHS):
@@ -81,7 +83,7 @@ def test_learns_as_the_oracle(rule, case):
         left = [(y - given.target[1:])[parameters.burn_in :] ** 2 for y, given in zip(made, tested, strict=True)]
         errors.append((np.mean(squared), np.mean(left)))
     assert np.abs(wanted[-1] - wanted[0]).max() > 1e-3
-    np.testing.assert_allclose(found.w_recurrent, wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found["recurrent.w"], wanted, rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.train_mse, [train for train, _ in errors], rtol=1e-12)
     np.testing.assert_allclose(found.validation_mse, [left for _, left in errors], rtol=1e-12)
     np.testing.assert_allclose(found.output, made, rtol=0, atol=1e-12)
@@ -91,7 +93,7 @@ def test_learns_as_the_oracle(rule, case):
 
 def test_online_changes_the_weights_in_each_step():
     task, memory = make_task(conditions=1), 5
-    model = autapse.build(PARAMETERS, task, update="online", record=("weights",), target="numpy")
+    model = autapse.build(PARAMETERS, task, update="online", record=WEIGHTS, target="numpy")
     state, found = model.initial(), model.run(1).dataset
     net, (B, _), given = net_of(state, PARAMETERS), feedback(state), task.conditions[0]
     W, o, k = net.W, np.zeros(N), np.zeros(N)
@@ -99,7 +101,7 @@ def test_online_changes_the_weights_in_each_step():
         k = k + (o - k) / memory
         o = 1 / (1 + np.exp(-(W @ o + net.U @ x + net.b)))
         W = W - PARAMETERS.eta_rec / STEPS * np.outer(B @ (net.V @ o - goal), k)
-    np.testing.assert_allclose(found.w_recurrent[0].values.T, W, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found["recurrent.w"][0].values.T, W, rtol=0, atol=1e-14)
     one_change = gradient(net, given, AUTAPSE, B, None, PARAMETERS) * PARAMETERS.eta_rec / STEPS
     assert np.abs(W - (net.W - one_change)).max() > 1e-4
 
@@ -109,7 +111,7 @@ def test_online_changes_the_weights_in_each_step():
 def test_backpropagation_is_the_gradient(rule, activation):
     """From outputs alone: the sum over t of |e|^2/2, or of |e|^2/(2t) for the mean over layers."""
     parameters, task = replace(PARAMETERS, activation=activation, eta_rec=1.0), make_task(conditions=1, tests=(0,))
-    model = autapse.build(parameters, task, rule, record=("weights",), target="numpy")
+    model = autapse.build(parameters, task, rule, record=WEIGHTS, target="numpy")
     weights, step, goal = model.initial()["recurrent.w"], 1e-5, task.conditions[0].target[1:]
     share = 1 / np.arange(1, STEPS + 1) if rule is BPTT_MEAN else np.ones(STEPS)
 
@@ -118,19 +120,19 @@ def test_backpropagation_is_the_gradient(rule, activation):
         return np.sum(share[:, None] * (output - goal) ** 2) / 2 / STEPS
 
     slope = [(loss(weights + d) - loss(weights - d)) / (2 * step) for d in step * np.eye(weights.size)]
-    change = model.run(1).dataset.w_recurrent[0].values.ravel() - weights
+    change = model.run(1).dataset["recurrent.w"][0].values.ravel() - weights
     assert np.linalg.norm(change + slope) < 1e-7 * np.linalg.norm(slope)
 
 
 def test_changes_are_means_over_several_trajectories():
     task = make_task()
-    model = autapse.build(replace(PARAMETERS, every=3), task, DFA_MEAN, record=("weights",), target="numpy")
+    model = autapse.build(replace(PARAMETERS, every=3), task, DFA_MEAN, record=WEIGHTS, target="numpy")
     state, found = model.initial(), model.run(2).dataset
     net, (B, _) = net_of(state, PARAMETERS), feedback(state)
     for epoch in range(2):
         grads = [gradient(net, task.conditions[i], DFA_MEAN, B, None, PARAMETERS) for i in task.order]
         net = replace(net, W=net.W - PARAMETERS.eta_rec / STEPS * np.mean(grads, axis=0))
-        np.testing.assert_allclose(found.w_recurrent[epoch].values.T, net.W, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found["recurrent.w"][epoch].values.T, net.W, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -138,7 +140,8 @@ def test_trainable_readout_and_adam(every):
     """V, c by the delta rule and W by BPTT, each with the Adam of its publication."""
     parameters = replace(PARAMETERS, optimiser="adam", eta_rec=0.02, eta_out=0.05, every=every, centre=0.5)
     task = make_task()
-    model = autapse.build(parameters, task, BPTT_MEAN, readout_rule=DELTA, record=("weights",), target="numpy")
+    record = (*WEIGHTS, "readout.w:at=epoch", "offset.w:at=epoch")
+    model = autapse.build(parameters, task, BPTT_MEAN, readout_rule=DELTA, record=record, target="numpy")
     state, found = model.initial(), model.run(EPOCHS).dataset
     net, rates = net_of(state, parameters), (parameters.eta_rec, parameters.eta_out, parameters.eta_out)
     adams, wanted = [oracle.Adam(eta) for eta in rates], []
@@ -152,14 +155,14 @@ def test_trainable_readout_and_adam(every):
             W, V, c = (adam.step(theta, g) for adam, theta, g in zip(adams, (net.W, net.V, net.c), means, strict=True))
             net = replace(net, W=W, V=V, c=c)
         wanted.append(net)
-    for ours, name in (("w_recurrent", "W"), ("w_readout", "V"), ("w_offset", "c")):
+    for ours, name in (("recurrent.w", "W"), ("readout.w", "V"), ("offset.w", "c")):
         values = np.stack([np.atleast_2d(getattr(net, name).T) for net in wanted])
         np.testing.assert_allclose(found[ours], values, rtol=0, atol=1e-10, err_msg=name)
 
 
 def test_adam_in_each_step():
     task, parameters = make_task(conditions=1), replace(PARAMETERS, optimiser="adam", eta_rec=0.02)
-    model = autapse.build(parameters, task, update="online", record=("weights",), target="numpy")
+    model = autapse.build(parameters, task, update="online", record=WEIGHTS, target="numpy")
     state, found = model.initial(), model.run(1).dataset
     net, (B, _), given, adam = net_of(state, PARAMETERS), feedback(state), task.conditions[0], oracle.Adam(0.02)
     W, o, k = net.W, np.zeros(N), np.zeros(N)
@@ -169,18 +172,19 @@ def test_adam_in_each_step():
         grad = np.outer(B @ (net.V @ o - goal), k) / STEPS
         # Adam's first quotient is 0/0 without epsilon: a synapse without activity has no gradient
         W = adam.step(W, grad)
-    np.testing.assert_allclose(found.w_recurrent[0].values.T, W, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(found["recurrent.w"][0].values.T, W, rtol=0, atol=1e-11)
 
 
 def test_compiled_equals_numpy():
     task, parameters = make_task(), replace(PARAMETERS, optimiser="adam", eta_rec=0.02, centre=0.5)
+    record = ("units.h:epochs=-1", "units.spikes", "recurrent:at=epoch", "units.credit:phase=fit:every=3", *TESTED[:1])
     for rule, update in ((AUTAPSE, "online"), (FA_MEAN, "trial")):
         cpp, numpy = (
-            autapse.build(parameters, task, rule, readout_rule=DELTA, update=update, record=autapse.RECORDABLE,
+            autapse.build(parameters, task, rule, readout_rule=DELTA, update=update, record=record,
                           target=target).run(EPOCHS).dataset
             for target in ("cpp", "numpy")
         )  # fmt: skip
-        assert set(cpp) == set(numpy) and ("trace" in cpp) == (rule is AUTAPSE)
+        assert set(cpp) == set(numpy) and {"units.h", "units.spikes", "recurrent.w", "units.credit_fit"} < set(cpp)
         for name in cpp:
             np.testing.assert_allclose(cpp[name], numpy[name], rtol=0, atol=1e-10, err_msg=name)
 
@@ -202,7 +206,7 @@ def moving(per_tau, steps):
     t = np.arange(steps * per_tau + 1) / per_tau  # in time constants of the units
     wave = np.stack([np.sin(t), np.cos(2 * t)], axis=1)
     parameters = replace(PARAMETERS, dt=1 * ms / per_tau, tau_k=3 * ms)
-    model = autapse.build(parameters, Task(Condition(wave, wave)), record=("h", "trace"), target="numpy")
+    model = autapse.build(parameters, Task(Condition(wave, wave)), record=TESTED, target="numpy")
     found, net = model.run(0).dataset, net_of(model.initial(), parameters)
 
     def rates(t, state):
@@ -211,7 +215,7 @@ def moving(per_tau, steps):
         return np.concatenate([-o + 1 / (1 + np.exp(-a)), (o - k) / 3])
 
     exact = solve_ivp(rates, (0, steps), np.zeros(2 * N), rtol=1e-9, atol=1e-9).y[:, -1]
-    return np.concatenate([found.h[0, -1], found.trace[0, -1]]), exact
+    return np.concatenate([found["units.h_test"][0, -1], found["units.trace_test"][0, -1]]), exact
 
 
 def test_smaller_steps_converge_on_the_differential_equations():
@@ -225,16 +229,18 @@ def test_smaller_steps_converge_on_the_differential_equations():
 
 def test_trace_without_memory_is_the_activity():
     parameters = replace(PARAMETERS, tau_k=PARAMETERS.dt)
-    found = autapse.build(parameters, make_task(), record=("h", "trace"), target="numpy").run(0).dataset
-    np.testing.assert_allclose(found.trace[:, 1:], found.h[:, :-1].values, rtol=0, atol=1e-15)
-    np.testing.assert_array_equal(found.trace[:, 0], 0)
+    found = autapse.build(parameters, make_task(), record=TESTED, target="numpy").run(0).dataset
+    np.testing.assert_allclose(
+        found["units.trace_test"][:, 1:], found["units.h_test"][:, :-1].values, rtol=0, atol=1e-15
+    )
+    np.testing.assert_array_equal(found["units.trace_test"][:, 0], 0)
 
 
 @pytest.mark.parametrize("rule", [RFLO, LOCAL, dale(RFLO), dale(AUTAPSE)], ids=lambda rule: rule.name)
 def test_rules_of_the_other_network_run_here(rule):
     """RFLO at dt = tau: the slope times the activity that drove the unit, without memory."""
     task = make_task(conditions=1)
-    model = autapse.build(PARAMETERS, task, rule, record=("weights",), target="numpy")
+    model = autapse.build(PARAMETERS, task, rule, record=WEIGHTS, target="numpy")
     state, found = model.initial(), model.run(1).dataset
     net, (B, _), given = net_of(state, PARAMETERS), feedback(state), task.conditions[0]
     a, o, y = net.forward(given.drive[1:])
@@ -249,7 +255,7 @@ def test_rules_of_the_other_network_run_here(rule):
         sign = np.array([1, 1, -1.0])
         np.testing.assert_array_equal(np.sign(net.W), np.broadcast_to(sign, (N, N)))
         wanted = sign * np.maximum(0, sign * wanted)
-    np.testing.assert_allclose(found.w_recurrent[0].values.T, wanted, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found["recurrent.w"][0].values.T, wanted, rtol=0, atol=1e-13)
 
 
 def test_a_step_longer_than_the_trace_is_no_matter_to_rules_without_one():
@@ -317,7 +323,10 @@ def test_bad_parameters_are_refused(change, message):
             {"rule": rules.READOUT_ONLY},
             "'readout_only' feeds the output back into the units, which 'autapse' has",
         ),
-        ({"record": ("w",)}, "record should be of h, u, trace, weights. Got w"),
+        (
+            {"record": ("units.x",)},
+            "units.x is not there. There can be recorded: units.\\(.*credit, h, .*trace, u, spikes\\)",
+        ),
         ({"readout_rule": RFLO}, "'rflo' reads slope of the postsynaptic neurons, which 'outputs' does not define"),
     ],
 )

@@ -10,6 +10,7 @@ from neuroplast.tasks import Condition, Task
 
 N, INPUTS, OUTPUTS, SAMPLES, SHARE = 4, 2, 2, 12, 0.1
 PARAMETERS = rflo.Parameters(N=N, eta_rec=1.0, eta_in=1.0, tau_k=4 * ms, q_lag=0, h0=0.3)
+WEIGHTS = ("recurrent.w", "afferent.w")
 
 
 def trajectory(w, given, h0):
@@ -51,12 +52,12 @@ def expected(rule, w, b_rec, given):
 def test_rule_in_the_network_of_rflo(rule):
     rng = np.random.default_rng(7)
     given = Condition(rng.standard_normal((SAMPLES, OUTPUTS)), rng.standard_normal((SAMPLES, INPUTS)))
-    model = rflo.build(PARAMETERS, Task(given), rule, record=("weights",), target="numpy")
+    model = rflo.build(PARAMETERS, Task(given), rule, record=WEIGHTS, target="numpy")
     state, found = model.initial(), model.run(1).dataset
     w = rflo.state_to_weights(state, N)
     b_rec = np.reshape(state["recurrent.b"], (N, N)).T if "recurrent.b" in state else None
     for name, values in expected(rule, w, b_rec, given).items():
-        ours = found[{"w_rec": "w_recurrent", "w_in": "w_afferent"}[name]][0].values.T - w[name]
+        ours = found[{"w_rec": "recurrent.w", "w_in": "afferent.w"}[name]][0].values.T - w[name]
         assert np.abs(values).max() > 1e-3
         np.testing.assert_allclose(ours, values, rtol=0, atol=1e-14, err_msg=name)
 
@@ -65,9 +66,9 @@ def test_traces_begin_each_trial_at_zero():
     rng = np.random.default_rng(7)
     given = Condition(rng.standard_normal((SAMPLES, OUTPUTS)), rng.standard_normal((SAMPLES, INPUTS)))
     still = rflo.Parameters(N=N, eta_rec=1e-9, eta_in=1e-9, eta_out=1e-9, h0=0.3)
-    model = rflo.build(still, Task(given), AUTAPSE, record=("weights",), target="numpy")
+    model = rflo.build(still, Task(given), AUTAPSE, record=WEIGHTS, target="numpy")
     found, begin = model.run(2).dataset, model.initial()
     for name in ("recurrent", "afferent"):
-        weights = found[f"w_{name}"].values
+        weights = found[f"{name}.w"].values
         first, second = np.diff([begin[f"{name}.w"].reshape(-1, N), *weights], axis=0)
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-15)
