@@ -313,7 +313,7 @@ def test_autapse_reports_growth_with_units_and_trajectories(monkeypatch, tmp_pat
             return {"seconds": 1e-9 * N**2, "share": 1.0, "about": {"tapes": tapes, "state": 10**4, "peak": peak}}
 
     monkeypatch.setattr(autapse, "Worker", Known)
-    console = Console(width=150, record=True, quiet=True)
+    console = Console(width=150, record=True, file=open("/dev/null", "w"))
     path = tmp_path / "autapse.json"
     result = autapse.run((8, 64, 128), (10, 40), 2, units=100, json=path, console=console)
     assert json.loads(path.read_text()) == result
