@@ -43,6 +43,7 @@ sigma          s^-1/2    --                0           ours: white noise, none i
 q_lag          steps     --                1           (6) at dt = 1 step; 0: the input that u reads
 every          trials    --                1           figure 3: 10
 g_out          1         g                 1           1; figure 2 - figure supplement 3: as g
+tau_k          s         --                10 ms       ours: the rule "autapse" is another paper's
 carry          --        --                false       ours: rates go on from trial to trial
 =============  ========  ================  ==========  ==============================================
 
@@ -67,11 +68,12 @@ import numpy as np
 from brian2 import Quantity, StateMonitor, have_same_dimensions, ms, second
 from brian2.utils.logger import catch_logs
 
-from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, Tape, start
+from neuroplast import network
+from neuroplast.engine import DenseSynapses, Loop, Population, Schedule, Simulation, Tape, start
 from neuroplast.equations import DURATION
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
-from neuroplast.learning import WEIGHTS, backward, learn, projection
+from neuroplast.learning import WEIGHTS, learn, projection
 from neuroplast.model import Model
 from neuroplast.parameters import parameter
 from neuroplast.recording import Rate, add_records
@@ -118,10 +120,6 @@ slope = 1 - phi**2 : 1 (constant over dt)   # phi'(u)
 GUARDED_SLOPE = """
 slope = cosh(10*tanh(u/10))**-2 : 1 (constant over dt)
 """
-INPUTS = """
-x : 1                                       # input
-r : 1                                       # input that the traces see
-"""
 OUTPUTS = """
 y : 1                                       # output
 goal : 1                                    # target
@@ -144,9 +142,6 @@ b_norm2 : 1
 RECURRENT = """
 I_rec_post = w*h_pre : 1 (summed)           # W h
 """
-AFFERENT = """
-I_in_post = w*x_pre : 1 (summed)            # W_in x
-"""
 READOUT = """
 b : 1                                       # feedback weight, from the output back to the unit
 y_post = w*h_pre : 1 (summed)               # W_out h
@@ -154,12 +149,6 @@ dot_post = w*b : 1 (summed)
 w_norm2_post = w**2 : 1 (summed)
 b_norm2_post = b**2 : 1 (summed)
 """
-FEEDBACK = {
-    "random": "credit_pre = b*err_post : 1 (summed)",  # B err
-    "symmetric": "credit_pre = w*err_post : 1 (summed)",  # W_out^T err
-    "output": "I_fb_pre = b*y_post : 1 (summed)",  # B y
-    "": "",
-}
 TOTAL = """
 loss_post = loss_pre : 1 (summed)
 dot_post = dot_pre : 1 (summed)
@@ -169,8 +158,6 @@ b_norm2_post = b_norm2_pre : 1 (summed)
 
 NOTEBOOK_START = "p = x_pre*dt/tau_post"
 
-# Places within a step, in the paper's order; the rules' own are at 30 and 26.
-INPUT, CURRENT, RATES, MOVE, OUTPUT, GOAL, ERROR, LOSS, CREDIT, BACK = -10, 0, 10, 15, 20, 21, 22, 23, 25, 27
 # In the event after a trial, once the weights have changed.
 SCORING = dict.fromkeys(("dot_post", "w_norm2_post", "b_norm2_post"), WEIGHTS + 1)
 TOTALLING = dict.fromkeys(("loss_post", *SCORING), WEIGHTS + 2)
@@ -178,31 +165,14 @@ TOTALLING = dict.fromkeys(("loss_post", *SCORING), WEIGHTS + 2)
 MATRICES = {"w_rec": "recurrent.w", "w_in": "afferent.w", "w_out": "readout.w", "b": "readout.b"}
 #: What the populations' rates are; those of the units lie between -1 and 1 by (1), without noise.
 RATE_OF = {"units": Rate("h", -1, 1), "outputs": Rate("y")}
+#: Nodes in which records are taken.
+RECORDED = ("run", "end", "test", "test_end")
 #: What is compiled in: a net of the same model cannot have others.
 FIXED = ("N", "dt", "q_lag", "notebook_compat", "noisy")
 
 
 @dataclass(frozen=True)
-class Network:
-    """Constants of a recurrent network, whether it learns or not."""
-
-    N: int = parameter(30, "recurrent units")
-    tau: Quantity = parameter(10 * ms, "time constant of the units and of the eligibility traces")
-    dt: Quantity = parameter(1 * ms, "time step")
-
-    def __post_init__(self):
-        if self.N < 1:
-            raise InputError(f"N should be a positive number of units. Got {self.N!r}.")
-        for name in ("tau", "dt"):
-            value = getattr(self, name)
-            if not (have_same_dimensions(value, second) and float(value) > 0):
-                raise InputError(f"{name} should be a positive time such as 10*ms. Got {value!r}.")
-        if self.dt > self.tau:
-            raise InputError(f"dt should be at most tau. Got dt={self.dt} and tau={self.tau}.")
-
-
-@dataclass(frozen=True)
-class Parameters(Network):
+class Parameters(network.Network):
     """Constants of the model; see the table above."""
 
     g: float = parameter(1.5, "gain of the initial recurrent weights")
@@ -214,6 +184,7 @@ class Parameters(Network):
     q_lag: int = parameter(1, "steps by which the input traces lag behind the input", choices=(0, 1))
     every: int = parameter(1, "trials between changes of the weights, which are summed meanwhile")
     g_out: float = parameter(1.0, "gain of the initial readout weights")
+    tau_k: Quantity = parameter(10 * ms, "time constant of the autapses' traces, in the rule of that name")
     carry: bool = parameter(False, "keep the rates from trial to trial instead of starting each at h0")
     notebook_compat: bool = parameter(False, "follow the authors' code where it departs from the paper")
 
@@ -221,6 +192,7 @@ class Parameters(Network):
         super().__post_init__()
         if self.every < 1:
             raise InputError(f"every should be a positive number of trials. Got {self.every!r}.")
+        network.check_time("tau_k", self.tau_k)
         if not (have_same_dimensions(self.sigma, second**-0.5) and float(self.sigma) >= 0):
             raise InputError(f"sigma should be at least 0 and per square root of a time. Got {self.sigma!r}.")
 
@@ -282,50 +254,52 @@ def build(
     readout_rule = readout_rule or rule.readout or DELTA
     nodes = defaultdict(list)  # node of the schedule -> its objects; trial and test share reset, step, score
     text = DURATION + UNITS + LEARNING + (NOISY if parameters.noisy else QUIET) + CURRENTS[task.inputs > 0, fed]
-    text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE) + rule.neuron
+    text += (I_IN if task.inputs else "") + (I_FB if fed else "") + (GUARDED_SLOPE if compat else SLOPE)
+    text += rule.neuron + rule.presynaptic
 
-    units = population(parameters.N, text, "units", MOVE, RATES)
-    outputs = population(task.outputs, DURATION + OUTPUTS, "outputs", LOSS, ERROR)
-    recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": CURRENT})
-    places = {"y_post": OUTPUT, "credit_pre": CREDIT, "I_fb_pre": CURRENT, **SCORING}
-    readout = projection(units, outputs, READOUT + FEEDBACK[rule.feedback], readout_rule, update, "readout", places)
+    units = network.population(parameters.N, text, "units", network.MOVE, network.RATES)
+    outputs = network.population(task.outputs, DURATION + OUTPUTS, "outputs", network.LOSS, network.ERROR)
+    recurrent = projection(units, units, RECURRENT, rule, update, "recurrent", {"I_rec_post": network.CURRENT})
+    places = {"y_post": network.OUTPUT, "credit_pre": network.CREDIT, "I_fb_pre": network.CURRENT, **SCORING}
+    readout = projection(
+        units, outputs, READOUT + network.FEEDBACK[rule.feedback], readout_rule, update, "readout", places
+    )
     goals, plan = Tape(outputs, ["goal", "scored"], rows(task), name="goals"), Plan(task)
-    groups = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout}
+    groups, samples = {"units": units, "outputs": outputs, "recurrent": recurrent, "readout": readout}, {"goals": goals}
     rules = {"recurrent": rule, "readout": readout_rule, "afferent": rule}
 
     nodes["begin"].append(plan.choose)
     nodes["test_begin"].append(plan.choose_test)
-    nodes["reset"] += [units.run_regularly(BEGIN), outputs.run_regularly("loss = 0\ny = 0")]
+    nodes["reset"] += [units.run_regularly(BEGIN + rule.presynaptic_start), outputs.run_regularly("loss = 0\ny = 0")]
     nodes["step"] += [
-        recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=CURRENT),
+        recurrent.summed_updaters["I_rec_post"], units.run_regularly("r = h", when="groups", order=network.CURRENT),
         units.subexpression_updater, units.state_updater,
-        readout.summed_updaters["y_post"], plan.load(goals, order=GOAL),
+        readout.summed_updaters["y_post"], plan.load(goals, order=network.GOAL),
         outputs.subexpression_updater, outputs.state_updater,
     ]  # fmt: skip
-    tapes = backward(recurrent, rule, steps, nodes, order=BACK)
-    if tapes:
-        errors = Tape(outputs, ["err"], steps, name="errors")
-        nodes["run"].append(errors.store())
-        # In the authors' code each step reads the error that the step before it should have read.
-        nodes["backward"].append(errors.load(when="end" if compat else "start"))
     if fed:
         nodes["step"].append(readout.summed_updaters["I_fb_pre"])
-    elif rule.feedback:
-        nodes[rule.phases[-1]].append(readout.summed_updaters["credit_pre"])
+    # In the authors' code each step reads the error that the step before it should have read.
+    tapes = network.bring_error(rule, recurrent, readout, steps, nodes, late=compat)
     learn(recurrent, rule, update, nodes, tapes=tapes)
     learn(readout, readout_rule, update, nodes)
-    drive = None
     if task.inputs:
-        network, drive = _add_input(units, parameters, task, rule, update, nodes, tapes, plan)
-        groups |= network
+        begin = NOTEBOOK_START if compat else None
+        added, samples["drive"] = network.add_input(
+            units, task, rule, update, nodes, tapes, plan, lag=parameters.q_lag, start=begin
+        )
+        groups |= added
     if compat:
         nodes["reset"].append(plan.load_first(goals, {"goal": "goal0"}))
     score = _add_score(outputs, readout, nodes, compat)
     recorded = _add_monitors(score["score"], outputs, nodes)
-    recorded += add_records(record, groups, nodes, rates=RATE_OF, rules=rules)
-    groups |= plan.groups | score | {"goals": goals} | ({"drive": drive} if task.inputs else {})
+    recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=RATE_OF, rules=rules)
+    groups |= plan.groups | score | samples
 
-    schedule = _schedule(nodes, steps, len(task.tests), plan.length)
+    nodes["end"] += nodes["score"]
+    nodes["test_end"] = nodes["score"] + nodes["test_end"]
+    trials, tests = (make(nodes, steps, plan.length) for make in (network.training_trial, network.test_trial))
+    schedule = Schedule([Loop("trial", 1, trials), Loop("tests", len(task.tests), tests, counter="trial")])
     simulation = Simulation(schedule, name="rflo", threads=threads, namespace={})
     values = partial(initial_values, rule=rule, update=update)
     return Model(simulation, groups, recorded, parameters, task, FIXED, values, seed)
@@ -351,9 +325,10 @@ def initial_values(parameters, task, seed, rule=RFLO, update="trial"):
     Raises
     ------
     InputError
-        If weights that change at each step should change every so many trials.
+        If weights that change at each step should change every so many trials, or a trace is shorter than a step.
     """
     p, rng = parameters, np.random.default_rng(seed)
+    network.check_trace(rule, p)
     if update == "online" and p.every != 1:
         raise InputError(f"every={p.every} trials needs update='trial'. Got update='online', which is after each step.")
     polarity = np.where(np.arange(p.N) < p.N / 2, 1.0, -1.0)
@@ -366,7 +341,9 @@ def initial_values(parameters, task, seed, rule=RFLO, update="trial"):
         weights["w_rec"] = polarity * abs(weights["w_rec"])
     if task.inputs:
         weights["w_in"] = rng.uniform(-1, 1, (p.N, task.inputs))
+    b_rec = p.g / np.sqrt(p.N) * rng.standard_normal((p.N, p.N))  # of rules that bring errors back through it
     values = {"units.tau": float(p.tau), "units.sigma": float(p.sigma), "units.polarity": polarity}
+    values |= {"units.tau_k": float(p.tau_k), "inputs.tau_k": float(p.tau_k), "recurrent.b": b_rec}
     values |= {"units.h0": p.h0, "units.h": p.h0, "units.carry": float(p.carry)}
     for name, eta in {"recurrent": p.eta_rec, "afferent": p.eta_in, "readout": p.eta_out}.items():
         values |= {f"{name}.eta": eta, f"{name}.every": p.every}
@@ -402,30 +379,6 @@ def state_to_weights(state, N):
     return found
 
 
-def population(N, text, name, order, constants):
-    """Population whose ODEs are integrated, and whose (constant over dt) values are taken, at these places."""
-    group = Population(N, text, method="euler", order=order, name=name)
-    group.subexpression_updater.when, group.subexpression_updater.order = "groups", constants
-    return group
-
-
-def _add_input(units, parameters, task, rule, update, nodes, tapes, plan):
-    inputs = Population(task.inputs, INPUTS, name="inputs")
-    afferent = projection(inputs, units, AFFERENT, rule, update, "afferent", {"I_in_post": CURRENT})
-    drive = Tape(inputs, ["x"], rows(task), name="drive")
-    lag = parameters.q_lag if rule.online else 0
-    seen = inputs.run_regularly("r = x", when="groups", order=INPUT - 1 if lag else INPUT + 1)
-    nodes["reset"].append(plan.load_first(drive))
-    nodes["step"] += [seen, plan.load(drive, order=INPUT), afferent.summed_updaters["I_in_post"]]
-    if tapes:
-        past = Tape(inputs, ["r"], task.samples - 1, name="inputs_run")
-        nodes["run"].append(past.store())
-        tapes = [*tapes, past]
-    begin = NOTEBOOK_START if parameters.notebook_compat else None
-    learn(afferent, rule, update, nodes, tapes=tapes, start=begin)
-    return {"inputs": inputs, "afferent": afferent}, drive
-
-
 def _add_score(outputs, readout, nodes, from_first_sample):
     score = Population(1, SCORE, name="score")
     total = DenseSynapses(outputs, score, TOTAL, order=TOTALLING, name="total")
@@ -455,18 +408,3 @@ def _add_monitors(score, outputs, nodes):
     monitor("test_end", score, ["loss", "alignment"], "tests")
     monitor("test", outputs, ["y", "trial", "k"], "test_output")
     return recorded
-
-
-def _schedule(nodes, steps, tests, length):
-    reset, step, score = nodes["reset"], nodes["step"], nodes["score"]
-    trial = [Event("begin", reset + nodes["begin"]), Phase("run", step + nodes["run"], steps, length=length)]
-    if nodes["backward"]:
-        trial.append(Event("turn", nodes["turn"]))
-        trial.append(Phase("backward", nodes["backward"], steps, clock="hold", direction=-1, length=length))
-    trial.append(Event("end", nodes["end"] + score))
-    test = [
-        Event("test_begin", reset + nodes["test_begin"]),
-        Phase("test", step + nodes["test"], steps, length=length),
-        Event("test_end", score + nodes["test_end"]),
-    ]
-    return Schedule([Loop("trial", 1, trial), Loop("tests", tests, test, counter="trial")])

@@ -46,6 +46,7 @@ import numpy as np
 from brian2 import Quantity, StateMonitor, have_same_dimensions, second
 from brian2.utils.logger import catch_logs
 
+from neuroplast import network
 from neuroplast.engine import DenseSynapses, Event, Loop, Phase, Population, Schedule, Simulation, start
 from neuroplast.equations import WEIGHT
 from neuroplast.errors import InputError
@@ -101,7 +102,7 @@ FIXED = ("N", "dt")
 
 
 @dataclass(frozen=True)
-class Parameters(rflo.Network):
+class Parameters(network.Network):
     """Constants of the model; see the table above."""
 
     N: int = parameter(100, "recurrent units")
@@ -160,23 +161,23 @@ def build(parameters, task, *, seed=0, record=(), target="cpp", dtype="float64",
         )
     start(target, dtype=dtype, dt=p.dt)
     text = rflo.UNITS + rflo.QUIET + rflo.CURRENTS[True, False] + rflo.I_IN
-    units = rflo.population(p.N, text, "units", rflo.MOVE, rflo.RATES)
-    outputs = Population(task.outputs, OUTPUTS, method="euler", order=rflo.LOSS, name="outputs")
+    units = network.population(p.N, text, "units", network.MOVE, network.RATES)
+    outputs = Population(task.outputs, OUTPUTS, method="euler", order=network.LOSS, name="outputs")
     inputs = Population(task.inputs, INPUTS, name="inputs")
 
     def synapses(source, target, text, name, order):
         return DenseSynapses(source, target, text, order=order, name=name)
 
-    recurrent = synapses(units, units, WEIGHT + rflo.RECURRENT, "recurrent", {"I_rec_post": rflo.CURRENT})
-    afferent = synapses(inputs, units, WEIGHT + rflo.AFFERENT, "afferent", {"I_in_post": rflo.CURRENT})
-    readout = synapses(units, outputs, WEIGHT + "y_post = w*h_pre : 1 (summed)", "readout", {"y_post": rflo.OUTPUT})
+    recurrent = synapses(units, units, WEIGHT + rflo.RECURRENT, "recurrent", {"I_rec_post": network.CURRENT})
+    afferent = synapses(inputs, units, WEIGHT + network.AFFERENT, "afferent", {"I_in_post": network.CURRENT})
+    readout = synapses(units, outputs, WEIGHT + "y_post = w*h_pre : 1 (summed)", "readout", {"y_post": network.OUTPUT})
     loop = synapses(units, inputs, WEIGHT + LOOP, "loop", {"z_post": DRIVE})
     places = {"beaten_post": COMPETE, "wanted_post": EXPECT}
     competition = synapses(inputs, inputs, WEIGHT + COMPETITION, "competition", places)
     reward = synapses(inputs, inputs, REWARD, "reward", {"R_post": PAY})
 
     step = [
-        inputs.run_regularly(INPUT, when="groups", order=rflo.INPUT), recurrent.summed_updaters["I_rec_post"],
+        inputs.run_regularly(INPUT, when="groups", order=network.INPUT), recurrent.summed_updaters["I_rec_post"],
         afferent.summed_updaters["I_in_post"], units.subexpression_updater, units.state_updater,
         readout.summed_updaters["y_post"], outputs.state_updater,
     ]  # fmt: skip

@@ -41,3 +41,36 @@ APPLY = """
 w += due*dw
 dw *= 1 - due
 """
+
+#: What Adam's adaptive steps add to a projection instead of `RATE`.
+ADAM = """
+eta : 1 (shared, constant)       # size of a change, while the gradient keeps its sign
+beta_m : 1 (shared, constant)    # what the mean gradient keeps at each change
+beta_v : 1 (shared, constant)    # what the mean squared gradient keeps
+epsilon : 1 (shared, constant)   # keeps the quotient finite
+updates : integer (shared)       # changes so far
+m : 1                            # mean gradient
+v : 1                            # mean squared gradient
+"""
+
+#: Keep the change for the end of the trial: the mean over the trials that are summed.
+GATHER_MEAN = """
+dw += dt/(T_post*every)*change
+"""
+
+#: Move the weights by Adam's rule, if it is time; the means are corrected for having begun at zero.
+APPLY_ADAM = """
+updates += due
+m += due*(1 - beta_m)*(dw - m)
+v += due*(1 - beta_v)*(dw**2 - v)
+w += due*eta*m/(1 - beta_m**(updates + 1 - due))/(sqrt(v/(1 - beta_v**(updates + 1 - due))) + epsilon)
+dw *= 1 - due
+"""
+
+#: The same in each step.
+LEARN_ADAM = """
+updates += 1
+m += (1 - beta_m)*(dt/T_post*change - m)
+v += (1 - beta_v)*((dt/T_post*change)**2 - v)
+w += eta*m/(1 - beta_m**updates)/(sqrt(v/(1 - beta_v**updates)) + epsilon)
+"""

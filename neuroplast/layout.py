@@ -30,7 +30,7 @@ def lay_out(records: Records, recorded: Sequence[Recorded] = (), *, complete: bo
         See `neuroplast.labels.label`.
     """
     items = [item for item in recorded or _everything(records) if _is_there(item, records)]
-    places = _Places(records)
+    places = _Places(_Counted(records, items))
     if not complete:
         places.cut_to_shortest(items)
     columns, known = [], _Known()
@@ -54,6 +54,27 @@ def _everything(records):
             dims = tuple(f"{monitor}_{variable}_{axis}" for axis in range(1, 1 + len(stored.tail)))
             items.append(Recorded(f"{monitor}_{variable}", source, "rates", dims, stored.tail, f"{monitor}_record"))
     return items
+
+
+class _Counted:
+    """Records as they are, but trials counted through all epochs."""
+
+    def __init__(self, records, items):
+        self._records = records
+        self._per_epoch = {item.monitor: item.per_epoch for item in items if _in_epochs(item, records)}
+
+    def __getattr__(self, name):
+        return getattr(self._records, name)
+
+    def read(self, source, start, stop):
+        found, (monitor, variable) = self._records.read(source, start, stop), source.split(".")
+        if variable == "trial" and monitor in self._per_epoch:
+            found = found + self._per_epoch[monitor] * self._records.read(f"{monitor}.epoch", start, stop)
+        return found
+
+
+def _in_epochs(item, records):
+    return item.per_epoch is not None and f"{item.monitor}.epoch" in records.sources
 
 
 class _Places:
@@ -207,7 +228,8 @@ def _coordinates(item, places, table):
 
 def _coordinate_name(item, place):
     """Name of the coordinate that tells a place of each record; None if there is none."""
-    if item.fold is not None and (place in ("trial", item.dimension) or item.in_trial and place == "step"):
+    of_row = place == "trial" or place == "epoch" and item.per_epoch is not None
+    if item.fold is not None and (of_row or place == item.dimension or item.in_trial and place == "step"):
         return None  # they label rows and columns
     if not item.prefix:
         return place if place == item.dimension else "_".join((*item.leading, place))
@@ -224,6 +246,9 @@ def _labels(item, places, table):
         return Column(name, (dim,), values.shape, values.dtype, attrs, coordinate=True, values=values)
 
     found = [label(row, row, table.trials, {})]
+    if _in_epochs(item, places):
+        name = item.prefixed("epoch") if item.prefix else f"{row}_epoch"
+        found.append(label(name, row, table.trials // item.per_epoch, {"long_name": "epoch of the trial"}))
     if item.in_trial:
         doc = {"units": "s", "long_name": "time since the trial began"}
         found.append(label(column, column, (table.columns + 1) * float(item.dt), doc))

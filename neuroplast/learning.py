@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from neuroplast import equations
 from neuroplast.engine import DenseSynapses, Tape
-from neuroplast.equations import APPLY, GATHER, LEARN, RATE, SUM_OF_CHANGES, WEIGHT
+from neuroplast.equations import SUM_OF_CHANGES, WEIGHT
 from neuroplast.errors import InputError
 
 #: Place of the weights within a step: after everything that a rule reads.
@@ -16,7 +20,58 @@ LEARNING = 40
 GRADIENT, SUM, WEIGHTS = 0, 1, 2
 
 
-def projection(source, target, text, rule, update, name, order):
+@dataclass(frozen=True)
+class Optimiser:
+    """How the direction in which a rule moves a weight becomes a change of it.
+
+    Attributes
+    ----------
+    name : str
+    synapse : str
+        Equations of every projection that learns.
+    gather, apply : str
+        Statements of its synapses: in each step of a trial, and after it.
+    online : str
+        Statements in each step instead, if the weights change at once.
+    constants : dict of str to float
+        Values of the constants in `synapse`, besides the learning rate ``eta``; initial values are the model's to set.
+    """
+
+    name: str
+    synapse: str
+    gather: str
+    apply: str
+    online: str
+    constants: Mapping[str, float] = field(default_factory=dict)
+
+    def state(self, projection, eta, every=1) -> dict[str, float]:
+        """Initial values of a projection's constants.
+
+        Parameters
+        ----------
+        projection : str
+            Its name.
+        eta : float
+            Learning rate for the mean change over trials.
+        every : int
+            Trials from change to change.
+        """
+        # SGD adds the changes up; Adam takes their mean, whose size does not count.
+        eta = eta / every if self.name == "sgd" else eta
+        return {f"{projection}.{name}": value for name, value in {**self.constants, "eta": eta, "every": every}.items()}
+
+
+#: Steps in the direction that the rule gives, of `eta` times its size.
+SGD = Optimiser("sgd", equations.RATE, equations.GATHER, equations.APPLY, equations.LEARN)
+#: Kingma and Ba (2015), arXiv 1412.6980: steps of about `eta` whatever the size, from running means per synapse.
+ADAM = Optimiser(
+    "adam", equations.ADAM, equations.GATHER_MEAN, equations.APPLY_ADAM, equations.LEARN_ADAM,
+    {"beta_m": 0.9, "beta_v": 0.999, "epsilon": 1e-8},
+)  # fmt: skip
+OPTIMISERS = {optimiser.name: optimiser for optimiser in (SGD, ADAM)}
+
+
+def projection(source, target, text, rule, update, name, order, optimiser=SGD):
     """A projection with what its rule adds.
 
     Parameters
@@ -29,6 +84,7 @@ def projection(source, target, text, rule, update, name, order):
     name : str
     order : dict of str to int
         Places within the step of the summed variables in `text`.
+    optimiser : Optimiser
 
     Returns
     -------
@@ -43,13 +99,13 @@ def projection(source, target, text, rule, update, name, order):
     rule.check(source, target)
     text = WEIGHT + text
     if rule.learns:
-        text += RATE + rule.synapse + ("\n" + rule.recurrent if source is target else "")
+        text += optimiser.synapse + rule.synapse + ("\n" + rule.recurrent if source is target else "")
         text += SUM_OF_CHANGES if update == "trial" else ""
     places = {key: place for key, place in {**rule.order, **order}.items() if key == "update" or key in text}
     return DenseSynapses(source, target, text, order=places, method="euler", name=name)
 
 
-def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
+def learn(synapses, rule, update, nodes, *, tapes=(), start=None, optimiser=SGD):
     """Add a projection's learning to the nodes.
 
     Parameters
@@ -63,6 +119,8 @@ def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
         Where a rule with a `gradient` finds its factors.
     start : str, optional
         Statements that begin a trial, instead of the rule's.
+    optimiser : Optimiser
+        As given to `projection`.
 
     Raises
     ------
@@ -77,7 +135,7 @@ def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
         nodes["run"].append(synapses.state_updater)
     constraint = rule.constraint if synapses.source is synapses.target else ""
     if update == "online":
-        nodes["run"].append(synapses.run_regularly(LEARN + constraint, order=LEARNING))
+        nodes["run"].append(synapses.run_regularly(optimiser.online + constraint, order=LEARNING))
         return
     if rule.gradient:
         if not tapes:
@@ -86,10 +144,10 @@ def learn(synapses, rule, update, nodes, *, tapes=(), start=None):
                 "another rule, or give the model that phase with neuroplast.learning.backward."
             )
         nodes["end"].append(synapses.accumulate(*rule.gradient, over=tapes, order=GRADIENT))
-        nodes["end"].append(synapses.run_regularly(GATHER, order=SUM))
+        nodes["end"].append(synapses.run_regularly(optimiser.gather, order=SUM))
     else:
-        nodes["run"].append(synapses.run_regularly(GATHER, order=LEARNING))
-    nodes["end"].append(synapses.run_regularly(APPLY + constraint, order=WEIGHTS))
+        nodes["run"].append(synapses.run_regularly(optimiser.gather, order=LEARNING))
+    nodes["end"].append(synapses.run_regularly(optimiser.apply + constraint, order=WEIGHTS))
 
 
 def backward(recurrent, rule, steps, nodes, *, order):

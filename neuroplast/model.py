@@ -20,6 +20,11 @@ SAME = ("outputs", "inputs", "trials in the order")
 LARGEST = ("samples", "samples of all conditions", "tests")
 
 
+def trials_and_tests(trials, task) -> dict[str, int]:
+    """Counts of a schedule that is a loop of trials and then one of tests."""
+    return {"trial": trials, "tests": len(task.tests)}
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network with its schedule, ready to run; one compiled simulation serves any number of nets.
@@ -39,6 +44,8 @@ class Model:
         ``values(parameters, task, seed)`` gives initial values, ``object.variable`` to array.
     seed : int
         Seed of the initial values and the noise where none is given.
+    passes : callable
+        ``passes(trials, task)`` gives the counts of the schedule; what is counted may be epochs instead of trials.
     """
 
     simulation: Any = field(repr=False)
@@ -49,6 +56,7 @@ class Model:
     fixed: tuple[str, ...]
     values: Callable[..., dict[str, np.ndarray]] = field(repr=False)
     seed: int = 0
+    passes: Callable[..., dict[str, int]] = field(default=trials_and_tests, repr=False)
 
     def __post_init__(self):
         for name, values in self.initial().items():
@@ -80,8 +88,8 @@ class Model:
         return {name: self._filled(name, array) for name, array in known.items()}
 
     def counts(self, trials: int, *, task=None) -> dict[str, int]:
-        """Counts of the schedule for a number of trials of a task; the task says how long each lasts."""
-        return {"trial": trials, "tests": len((task or self.task).tests)}
+        """Counts of the schedule for a number of trials (or epochs) of a task, which says how long each lasts."""
+        return self.passes(trials, task or self.task)
 
     def run(self, trials: int, seed: int | None = None, *, parameters=None, task=None, state=None) -> Traces:
         """Run a net from its initial values to the end, in memory.
@@ -89,6 +97,7 @@ class Model:
         Parameters
         ----------
         trials : int
+            Of training; for a model whose outermost loop is one of epochs, the epochs.
         seed : int, optional
         parameters, task : optional
             As for `initial`.
@@ -111,9 +120,10 @@ class Model:
         counts = self.counts(trials, task=task)
         recorded, nothing, _ = self._expected(seed, counts, task)
         if nothing and trials:
+            counted = "epochs" if "epoch" in counts else "trials"
             raise InputError(
-                f"{', '.join(nothing)}: there would be no record in {trials} trials and {counts['tests']} tests. every "
-                "counts the steps of a trial, or the trials where the end of each is recorded."
+                f"{', '.join(nothing)}: there would be no record in {trials} {counted} and {counts['tests']} tests. "
+                "every counts the steps of a trial, or the trials or epochs where the end of each is recorded."
             )
         out = self.simulation.run(begin, seed=seed, counts=counts)
         arrays = {f"{m}.{v}": values for m, found in out.monitors.items() for v, values in found.items()}
@@ -144,10 +154,14 @@ class Model:
         task = task or self.task
         steps = np.array([condition.samples - 1 for condition in task.conditions])
         order = task.order[np.arange(counts["trial"]) % len(task.order)]
-        found = expected(self.simulation, counts, {"trial": steps[order], "tests": steps[task.tests]})
+        lengths = {"trial": steps[order], "fits": steps[order], "tests": steps[task.tests]}
+        found = expected(self.simulation, counts, lengths)
         nothing = [item.name for item in self.recorded if found.get(item.monitor, (1, 0))[0] == 0]
+        per_epoch = counts["trial"] if "epoch" in counts else None
         recorded = tuple(
-            replace(item, attrs={**item.attrs, "seed": seed}) if item.kind == "spikes" else item
+            replace(
+                item, attrs={**item.attrs, "seed": seed} if item.kind == "spikes" else item.attrs, per_epoch=per_epoch
+            )
             for item in self.recorded
             if item.name not in nothing
         )

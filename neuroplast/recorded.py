@@ -64,6 +64,9 @@ class Recorded:
         More attributes of the array: numbers and texts.
     aside : bool
         Whether it stays with the net that recorded it, when the results of several nets are combined.
+    per_epoch : int, optional
+        Trials in an epoch, if the monitor recorded ``epoch``: trials are then counted through all epochs, and a folded
+        array has the epoch of each trial as a coordinate.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Recorded:
     prefix: bool = False
     attrs: Mapping = field(default_factory=dict, hash=False)
     aside: bool = False
+    per_epoch: int | None = None
 
     def __post_init__(self):
         if self.kind not in ALONG:

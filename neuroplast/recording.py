@@ -15,6 +15,7 @@ from brian2.core.variables import ArrayVariable, Subexpression
 from brian2.units.fundamentalunits import DIMENSIONLESS, get_unit
 
 from neuroplast.engine import DenseSynapses, Loop, Phase, Population, Recorder, SpikeRecorder
+from neuroplast.engine.selection import Around
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.records import SPIKES, Record
@@ -23,7 +24,10 @@ from neuroplast.spikes import Rate, Spikes, spiking
 __all__ = ["Rate", "Record", "Spikes", "add_records", "as_records", "expected", "recordable"]
 
 #: Lists of a model's nodes in which recorders go, by what a record says.
-NODES = {("step", "train"): "run", ("trial", "train"): "end", ("step", "test"): "test", ("trial", "test"): "test_end"}
+NODES = {
+    ("step", "train"): "run", ("trial", "train"): "end", ("epoch", "train"): "epoch_end",
+    ("step", "test"): "test", ("trial", "test"): "test_end", ("step", "fit"): "fit", ("trial", "fit"): "fit_end",
+}  # fmt: skip
 #: Bytes of a spike: its time; neuron, trial, step.
 PER_SPIKE = 8 + 3 * 4
 
@@ -58,7 +62,9 @@ def add_records(
     groups : dict
         Populations and projections that can be recorded, by name.
     nodes : dict of str to list
-        What the schedule runs: ``run`` in the steps of a trial, ``end`` after it, ``test`` and ``test_end`` in tests.
+        What the schedule runs: ``run`` in the steps of a trial, ``end`` after it; ``test``, ``test_end`` in the tests
+        after training; if there are, ``fit``, ``fit_end`` in the trials of the training once more, and ``epoch_end``
+        after an epoch.
     rates : dict of str to Rate, optional
         The rate of each population that has one.
     rules : dict of str to Rule, optional
@@ -138,10 +144,13 @@ def _add_variable(record, groups, nodes, rates):
     at = record.at or ("trial" if synaptic else "step")
     if at == "trial" and record.steps is not None:
         raise InputError(f"{record}: is recorded at the end of trials. Add at=step to record it within trials.")
+    if "epoch_end" not in nodes and (at == "epoch" or record.epochs is not None):
+        raise InputError(f"{record}: the model does not learn in epochs. Choose trials=, or every= with at=trial.")
     monitor = record.name.replace(".", "_")
+    places = {"step": ["trial", "k"], "trial": ["trial"], "epoch": []}[at] + _epoch(record, nodes)
     recorder = Recorder(
-        group, [variable, "trial", "k"] if at == "step" else [variable, "trial"], every=record.every,
-        steps=record.steps, trials=record.trials, name=monitor,
+        group, [variable, *places], every=record.every, steps=record.steps, trials=record.trials, epochs=record.epochs,
+        name=monitor,
     )  # fmt: skip
     _node(nodes, at, record).append(recorder)
     if synaptic:
@@ -149,22 +158,31 @@ def _add_variable(record, groups, nodes, rates):
     else:
         batch = group.batch > 1
         kind, dims, shape = "rates", ("neuron", "copy")[: 1 + batch], (group.features, group.batch)[: 1 + batch]
-    places = {"along": "trial"} if at == "trial" else {"fold": "trial", "along": "time", "dt": float(group.clock.dt)}
+    step = {"fold": "trial", "along": "time", "dt": float(group.clock.dt)}
+    along = step if at == "step" else {"along": at}
     return Recorded(
         record.name, f"{monitor}.{variable}", kind, dims, shape, unit=_unit(group.variables[variable]),
-        doc=comments(getattr(group, "text", "")).get(variable, ""), prefix=True, aside=record.aside, **places,
+        doc=comments(getattr(group, "text", "")).get(variable, ""), prefix=True, aside=record.aside, **along,
     )  # fmt: skip
 
 
 def _add_spikes(record, groups, nodes, rates):
     source, monitor = groups[record.group], record.name.replace(".", "_")
     group, objects, described = spiking(record.name, source, rates[record.group], record.spikes or Spikes())
-    recorder = SpikeRecorder(group, steps=record.steps, trials=record.trials, name=monitor)
+    recorder = SpikeRecorder(
+        group, variables=_epoch(record, nodes), steps=record.steps, trials=record.trials, epochs=record.epochs,
+        name=monitor,
+    )  # fmt: skip
     _node(nodes, "step", record).extend([*objects, recorder])
     return Recorded(
         record.name, f"{monitor}.i", "spikes", doc=f"spikes drawn from {record.group}.{rates[record.group].variable}",
         prefix=True, aside=record.aside, attrs=described,
     )  # fmt: skip
+
+
+def _epoch(record, nodes):
+    """The counter that tells the epoch of a record, where there are epochs."""
+    return ["epoch"] if record.phase == "train" and "epoch_end" in nodes else []
 
 
 def _node(nodes, at, record):
@@ -216,21 +234,20 @@ def expected(sim, counts: Mapping[str, int] | None = None, steps: Mapping | None
     """
     counts, found = sim.schedule.counts(dict(counts or {})), {}
 
-    def visit(body, passes, loop):
+    def visit(body, passes, around):
         for node in body:
             if isinstance(node, Loop):
-                inner = node.counter == "trial"
-                visit(node.body, passes if inner else passes * counts[node.name], node if inner else loop)
+                visit(node.body, passes if node.counter else passes * counts[node.name], around.inside(node))
                 continue
             for item in node.objects:
                 if isinstance(item, Recorder | SpikeRecorder):
-                    selection = item._selection.of_run(node, loop, counts)
-                    trials = np.arange(counts[loop.name] if loop else 1)
+                    selection, each = item._selection.of_run(node, around, counts), around.in_epoch(counts)
+                    trials = np.arange(around.passes(counts))
                     chosen = trials if selection.trials is None else np.array(sorted(selection.trials), int)
                     if isinstance(node, Phase):
                         most = counts[node.name]
-                        lengths = np.minimum((steps or {}).get(loop and loop.name, most), most)
-                        end = np.minimum(np.broadcast_to(lengths, trials.size)[chosen], selection.last)
+                        lengths = np.minimum((steps or {}).get(around.trial and around.trial.name, most), most)
+                        end = np.minimum(np.broadcast_to(lengths, each)[chosen % max(each, 1)], selection.last)
                         records = (end // selection.every - selection.first // selection.every).clip(0).sum()
                     else:
                         records = ((chosen + 1) % selection.every == 0).sum()
@@ -238,7 +255,7 @@ def expected(sim, counts: Mapping[str, int] | None = None, steps: Mapping | None
                     records = passes * int(records)
                     found[item.name] = before + records, size + round(records * _bytes(item))
 
-    visit(sim.schedule.body, 1, None)
+    visit(sim.schedule.body, 1, Around())
     return found
 
 

@@ -78,9 +78,10 @@ def _rows(monitors, recorded):
     """For each source that is folded by trials, how many records each has, if all have as many."""
     found = {}
     for item in recorded:
-        trial = monitors.get(item.monitor, {}).get("trial", ())
-        if item.fold is not None and len(trial):
-            counts = np.unique(first_of_each(np.asarray(trial)), return_counts=True)[1]
+        places = monitors.get(item.monitor, {})
+        if item.fold is not None and len(places.get("trial", ())):
+            passes = [first_of_each(np.asarray(places[name])) for name in ("epoch", "trial") if name in places]
+            counts = np.unique(np.stack(passes), axis=1, return_counts=True)[1]
             if (counts == counts[0]).all():
                 found[item.source] = int(counts[0])
     return found

@@ -153,6 +153,47 @@ def _rflo_notebook(vectors, target):
     return deviations, detail
 
 
+def _autapse(vectors, target):
+    """Activity, errors, the trace, and each rule's gradient for one trajectory with the weights held."""
+    from neuroplast.models import autapse
+    from neuroplast.rules import AUTAPSE, BPTT_MEAN, DFA_MEAN, FA_MEAN
+    from neuroplast.tasks import Condition, Task
+
+    steps, N = len(vectors["X"]), len(vectors["W"])
+    # Row 0 of a condition is the sample before the first step, which is given to nobody.
+    drive, goal = (np.vstack([values[:1], values]) for values in (vectors["X"], vectors["Y"]))
+    weights = dict(w_rec=vectors["W"], w_in=vectors["U"], w_out=vectors["V"], b_rec=vectors["B_fa"])
+
+    def made(rule):
+        parameters = autapse.Parameters(N=N, tau_k=float(vectors["tau"]) * autapse.Parameters().dt, burn_in=0)
+        task = Task(Condition(goal, drive))
+        record = ("units.h:phase=test", *(("units.trace:phase=test",) if rule is AUTAPSE else ()))
+        model = autapse.build(parameters, task, rule, record=record, target=target)
+        state = autapse.weights_to_state(**weights, b=vectors["B_dfa"])
+        known = {name: values for name, values in state.items() if name in model.initial()}
+        return model, known
+
+    def summed(model, state, until):
+        """The gradient summed over the first steps."""
+        task = Task(Condition(goal[: until + 1], drive[: until + 1]))
+        found = model.run(1, task=task, state=state).dataset
+        return until * (vectors["W"] - found.w_recurrent.values[0].T)
+
+    model, state = made(AUTAPSE)
+    at_rest = model.run(0, state=state).dataset  # no training, the test alone
+    change = np.stack([summed(model, state, until) for until in range(1, steps + 1)])
+    results = {
+        "O": np.vstack([np.zeros(N), at_rest["units.h_test"].values[0]]),
+        "E": at_rest.output.values[0] - vectors["Y"],
+        "k_trace": at_rest["units.trace_test"].values[0],
+        "mod_grad_per_step": np.diff(change, axis=0, prepend=0),
+    }
+    for rule in (BPTT_MEAN, FA_MEAN, DFA_MEAN):
+        results[f"sum_grad_{rule.name.removesuffix('_mean')}"] = summed(*made(rule), steps)
+    deviations = {name: _deviation(values, vectors[name]) for name, values in results.items()}
+    return deviations, ", ".join(results)
+
+
 def _agreement(one, other):
     """Number of trials for which two runs are the same but for rounding that has not grown."""
     apart = np.flatnonzero(np.abs(one - other) > GROWN)
@@ -168,4 +209,4 @@ def _deviation(found, expected):
 
 
 #: Name of a system -> deviations of everything compared, and what that was.
-SYSTEMS = {"rflo": _rflo}
+SYSTEMS = {"autapse": _autapse, "rflo": _rflo}

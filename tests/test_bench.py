@@ -10,7 +10,7 @@ import pytest
 from oracles import rflo as oracle
 from rich.console import Console
 
-from neuroplast.bench import build, record, rflo
+from neuroplast.bench import autapse, build, record, rflo
 from neuroplast.bench.bandwidth import Sweep
 from neuroplast.bench.jax_rflo import JaxRFLO
 from neuroplast.bench.native import compile_native
@@ -274,3 +274,64 @@ def test_record_compares_whole_trainings(monkeypatch, tmp_path):
         record.run(sizes=())
     with pytest.raises(InputError, match="absent/record.json cannot be written: make its folder first"):
         record.run(json=tmp_path / "absent" / "record.json")
+
+
+@pytest.mark.parametrize("rule", autapse.UPDATES)
+def test_learning_counts_what_it_keeps(rule):
+    found = {}
+    for length in (5, 40):
+        learning = autapse.Learning(3, "float64", rule, length)
+        assert learning.time(60) > 0
+        found[length] = learning.about
+        assert 0 < found[length]["tapes"] + 8 * 3 * 3 <= found[length]["state"] < 1e5
+        assert found[length]["peak"] is None or 1e5 < found[length]["peak"] < 1e9
+    kept = (2 * 3 + 3 + autapse.CHANNELS) * 8  # activity, slope, adjoint and error of a step
+    assert [found[length]["tapes"] for length in (5, 40)] == (
+        [5 * kept, 40 * kept] if rule in ("bptt", "fa") else [0, 0]
+    )
+
+
+def test_autapse_reports_growth_with_units_and_trajectories(monkeypatch, tmp_path):
+    class Known:
+        """Answers without measuring: N^2 nanoseconds a step; BPTT keeps three numbers of each unit and step."""
+
+        def __init__(self, name, core, options):
+            assert name == "learning" and options.keys() == {"rule", "length"}
+            self.options = options
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def measure(self, N, dtype, steps):
+            length, bptt = self.options["length"], self.options["rule"] == "bptt"
+            assert steps % length == 0
+            tapes = 3 * 8 * N * length * bptt
+            peak = None if self.options["rule"] == "fa" else 10**7 + tapes
+            return {"seconds": 1e-9 * N**2, "share": 1.0, "about": {"tapes": tapes, "state": 10**4, "peak": peak}}
+
+    monkeypatch.setattr(autapse, "Worker", Known)
+    console = Console(width=150, record=True, file=open("/dev/null", "w"))
+    path = tmp_path / "autapse.json"
+    result = autapse.run((8, 64, 128), (10, 40), 2, units=100, json=path, console=console)
+    assert json.loads(path.read_text()) == result
+    assert [(row["rule"], row["N"], row["T"]) for row in result["sizes"][:5]] == [
+        *((rule, 8, 200) for rule in autapse.UPDATES), ("autapse", 64, 200)
+    ]  # fmt: skip
+    assert result["exponents"] == pytest.approx(dict.fromkeys(autapse.UPDATES, 2.0))
+    assert result["growth"]["autapse"] == {"time": pytest.approx(1), "tapes": None, "peak": 0}
+    assert result["growth"]["bptt"] == {"time": pytest.approx(1), "tapes": 4, "peak": 3 * 8 * 100 * 30}
+    assert result["growth"]["fa"]["peak"] is None
+    printed = console.export_text()
+    assert "N to the power of (N >= 64): autapse 2.00, dfa 2.00" in printed and "tapes, kB, N = 100" in printed
+    assert autapse.exponent([{"N": 64, "median": 1}, {"N": 8, "median": 1}]) is None
+    monkeypatch.setattr(Known, "measure", lambda *_: {"error": "no compiler"})
+    with pytest.raises(BuildError, match="bench autapse: autapse: no compiler"):
+        autapse.run(console=console)
+    for wrong in ({"sizes": ()}, {"lengths": (0,)}, {"seconds": 0}):
+        with pytest.raises(InputError, match="bench autapse: sizes, lengths, repeats, units and steps should be at"):
+            autapse.run(**wrong)
+    with pytest.raises(InputError, match="absent/autapse.json cannot be written: make its folder first"):
+        autapse.run(json=tmp_path / "absent" / "autapse.json")

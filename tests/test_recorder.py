@@ -35,9 +35,13 @@ CHOICES = {
     "window": {"steps": (2, 5)},
     "far": {"steps": (4, 100)},
     "ends": {"trials": (0, -1)},
+    "beyond": {"trials": (-2, 1, 1)},
     "mixed": {"every": 2, "steps": (1, 6), "trials": (-2, 1, 1)},
 }
-SNAPSHOTS = {"each": {}, "second": {"every": 2}, "chosen": {"trials": [-1, 1]}, "both": {"every": 3, "trials": (2, 3)}}
+SNAPSHOTS = {
+    "each": {}, "second": {"every": 2}, "chosen": {"trials": [-1, 1]}, "both": {"every": 3, "trials": (2, 5)},
+    "late": {"epochs": (-1,)}, "few": {"epochs": (0, 1), "trials": (0, -2)}, "none": {"epochs": (1,), "trials": (0,)},
+}  # fmt: skip
 
 EQUATIONS = """
 x : 1
@@ -80,7 +84,7 @@ def simulation(request):
 
 
 def wanted(choice, k, trial, trials):
-    """The definition, in words of its own."""
+    """The definition, in words of its own; trials are counted through all epochs."""
     first, last = choice.get("steps", (0, 10**9))
     chosen = [range(trials)[trial] for trial in choice.get("trials", range(trials))]
     return trial in chosen and (k + 1) % choice.get("every", 1) == 0 and k in range(first, last)
@@ -95,8 +99,12 @@ def test_a_recorder_keeps_what_was_chosen_of_all_records(simulation, counts):
     for name, choice in CHOICES.items():
         rows = [
             row
-            for row, (k, trial) in enumerate(zip(full["k"][:, 0], full["trial"][:, 0], strict=True))
-            if wanted(choice, k, trial, lengths["trial" if row < learning else "tests"])
+            for row, (k, trial, epoch) in enumerate(zip(*(full[n][:, 0] for n in ("k", "trial", "epoch")), strict=True))
+            if (
+                wanted(choice, k, epoch * lengths["trial"] + trial, 2 * lengths["trial"])
+                if row < learning
+                else wanted(choice, k, trial, lengths["tests"])
+            )
         ]
         assert 0 < len(rows) < len(full["t"]) or name == "all"
         for variable, values in monitors[name].items():
@@ -123,10 +131,15 @@ def test_snapshots_in_an_event_count_trials(simulation):
     monitors = simulation.run().monitors
     pairs = 10.0 * np.arange(N)[:, None] + np.arange(N)
     for name, choice in SNAPSHOTS.items():
-        trials = [t for t in range(TRIALS) if wanted({k: v for k, v in choice.items() if k == "trials"}, 0, t, TRIALS)]
-        trials = 2 * [t for t in trials if (t + 1) % choice.get("every", 1) == 0]
+        chosen = {k: v for k, v in choice.items() if k == "trials"}
+        numbers = [t for t in range(2 * TRIALS) if wanted(chosen, 0, t, 2 * TRIALS)]
+        epochs = [range(2)[epoch] for epoch in choice.get("epochs", range(2))]
+        numbers = [t for t in numbers if (t + 1) % choice.get("every", 1) == 0 and t // TRIALS in epochs]
+        trials = [t % TRIALS for t in numbers]
+        assert (len(trials) == 0) == (name == "none")
         np.testing.assert_array_equal(monitors[name]["trial"][:, 0], trials, err_msg=name)
-        np.testing.assert_array_equal(monitors[name]["w"], [(pairs + trial).ravel() for trial in trials], err_msg=name)
+        w = pairs.ravel() + np.array(trials)[:, None]
+        np.testing.assert_array_equal(monitors[name]["w"], w, err_msg=name)
 
 
 def test_a_run_cut_anywhere_records_the_same(simulation):
@@ -314,7 +327,13 @@ def scheduled(tree, **kwds):
             {"trials": (0,)},
             r"M': trials=\(0,\) counts trials, and no loop",
         ),
-        (lambda M: [Loop("epoch", 2, [Event("end", [M])])], {"every": 2}, "M': every=2 counts trials, and no loop aro"),
+        (lambda M: [Loop("again", 2, [Event("end", [M])])], {"every": 2}, "M': every=2 counts trials, and no loop aro"),
+        (
+            lambda M: [Loop("epoch", 2, [Event("end", [M])])],
+            {"trials": (0,)},
+            r"M': trials=\(0,\) counts trials, and no loop",
+        ),
+        (lambda M: [Loop("trial", 2, [Event("end", [M])])], {"epochs": (0,)}, r"M': epochs=\(0,\) counts epochs, and"),
         (lambda M: [Event("end", [M])], {"steps": (0, 2)}, r"M': steps=\(0, 2\) count within a phase, and 'end' is an"),
     ],
 )
@@ -334,6 +353,22 @@ def test_trials_and_steps_that_a_run_has_not_got():
     with pytest.raises(InputError, match=r"M': steps=\(2, 9\) begin after the end of phase 'run', which has 2 steps"):
         simulation.run(counts={"run": 2})
     assert len(simulation.run(counts={"trial": 0}).monitors["M"]["x"]) == 0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_snapshots_after_epochs_count_epochs(target):
+    start(target, dt=DT)
+    A = Population(2, "x : 1", name="A")
+    count = A.run_regularly("x = 10*epoch + trial", name="count")
+    chosen = {"third": {"every": 3}, "last": {"epochs": (-1, 0)}}
+    found = [Recorder(A, "x", name=name, **choice) for name, choice in chosen.items()]
+    tree = [Loop("epoch", 7, [Loop("trial", 2, [Phase("run", [count], 2)]), Event("after", found)])]
+    simulation = Simulation(Schedule(tree), namespace={})
+    monitors = simulation.run().monitors
+    np.testing.assert_array_equal(monitors["third"]["x"][:, 0], [21, 51])
+    np.testing.assert_array_equal(monitors["last"]["x"][:, 0], [1, 61])
+    with pytest.raises(InputError, match=r"M': loop 'epoch' has 1 epochs, 0 to 0 .* Got 1"):
+        scheduled(lambda M: [Loop("epoch", 1, [Event("end", [M])])], epochs=(1,)).run()
 
 
 def test_a_recorder_listed_before_what_it_reads_is_refused():

@@ -12,6 +12,7 @@ from neuroplast.cli import app
 from neuroplast.errors import InputError
 
 SMALL = Path(__file__).parent / "data" / "rflo_small.npz"
+AUTAPSE = SMALL.with_name("autapse_small_OURS.npz")
 
 
 @pytest.fixture
@@ -47,6 +48,22 @@ def test_nan_fails(altered):
     values[0, 3, 0] = np.nan
     deviation, _, passed, _ = verify.verify_file(altered(rflo_batch_y=values), target="numpy")
     assert not passed and deviation == np.inf
+
+
+def test_vectors_of_the_autapse_rule_pass():
+    deviation, _, passed, detail = verify.verify_file(AUTAPSE, target="numpy")
+    assert passed and 0 < deviation < 1e-12
+    names = "O, E, k_trace, mod_grad_per_step, sum_grad_bptt, sum_grad_fa, sum_grad_dfa"
+    assert detail.startswith(names)
+
+
+@pytest.mark.parametrize("name", ["E", "k_trace", "mod_grad_per_step", "sum_grad_fa"])
+def test_a_small_change_of_the_autapse_vectors_fails(name, tmp_path):
+    vectors = dict(np.load(AUTAPSE))
+    vectors[name].flat[-1] += 2e-9
+    np.savez(tmp_path / "autapse_off.npz", **vectors)
+    deviation, _, passed, detail = verify.verify_file(tmp_path / "autapse_off.npz", target="numpy")
+    assert not passed and deviation == pytest.approx(2e-9, rel=1e-3) and detail.endswith(f"largest in {name}")
 
 
 def notebook_vectors(path, rule, trials=6, samples=15, N=5, shift=0.0):
@@ -95,7 +112,7 @@ def test_trials_that_rounding_lets_two_runs_share():
 
 
 def test_unknown_system(tmp_path):
-    with pytest.raises(InputError, match="a system that can be verified: rflo. Got 'pepita'"):
+    with pytest.raises(InputError, match="a system that can be verified: autapse, rflo. Got 'pepita'"):
         verify.verify_file(tmp_path / "pepita_bp.npz", target="numpy")
 
 

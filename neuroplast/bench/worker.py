@@ -29,6 +29,7 @@ FACTORIES = {
     "update": "bandwidth:Sweep",
     "plain": "record:Training",
     "recorded": "record:Training",
+    "learning": "autapse:Learning",
 }
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",

@@ -22,7 +22,7 @@ class Program:
     schedule: object
     calls: dict  # name of a leaf -> list of Call
     monitors: list
-    selections: list  # (recorder, node, loop over trials around it), see `selection.selections`
+    selections: list  # (recorder, node, loops around it), see `selection.selections`
     saved: set  # names of the arrays that are state
     watched: set  # names of the arrays that must stay finite
 
@@ -126,6 +126,8 @@ def _selections(program):
     """The recorders' selections; what is selected comes with the command line."""
     found = [(recorder.name, node.name) for recorder, node, _ in program.selections]
     lines = [f'static Selection {_selection(*pair)}("{pair[0]}", "{pair[1]}");' for pair in found]
+    for pair, (_, _, around) in zip(found, program.selections, strict=True):
+        lines.append(f"static int32_t number_{_selection(*pair)}() {{ return {around.number_text()}; }}")
     table = ", ".join(f"&{_selection(*pair)}" for pair in found)
     return "\n".join([*lines, f"static const std::vector<Selection*> selections = {{{table}}};"])
 
@@ -270,8 +272,9 @@ def _run_call(operation, node):
     call = f"_op_{operation.codeobj.name}::_run_{operation.codeobj.name}();"
     if not hasattr(operation, "_selection"):
         return call
-    due = "in_phase(NP_k, NP_trial)" if isinstance(node, Phase) else "in_event(NP_trial)"
-    return f"if ({_selection(operation.name, node.name)}.{due}) {call}"
+    selection = _selection(operation.name, node.name)
+    due = "in_phase(NP_k, " if isinstance(node, Phase) else "in_event("
+    return f"if ({selection}.{due}number_{selection}())) {call}"
 
 
 def _finish(program):

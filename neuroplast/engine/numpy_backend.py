@@ -109,8 +109,9 @@ class NumpyBackend:
         selection = self.selected.get((operation.name, node.name))
         if selection is None:
             return True
-        k, trial = (int(self.counters[n][0]) for n in ("k", "trial"))
-        return selection.in_phase(k, trial) if isinstance(node, Phase) else selection.in_event(trial)
+        k, trial, epoch = (int(self.counters[n][0]) for n in ("k", "trial", "epoch"))
+        number = selection.around.number(trial, epoch, self.counts)
+        return selection.in_phase(k, number) if isinstance(node, Phase) else selection.in_event(number)
 
     def _once(self, node, advance=False):
         for op in self.operations[node.name]:

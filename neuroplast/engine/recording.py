@@ -23,12 +23,16 @@ class Recorder(StateMonitor):
     record : bool or sequence of int, optional
         Which elements; all by default.
     every : int, optional
-        In a phase, record when ``(k + 1) % every == 0``; in an event, when ``(trial + 1) % every == 0``.
+        In a phase, record when ``(k + 1) % every == 0``; in an event, when ``(trial + 1) % every == 0``, and where
+        only a loop over epochs encloses it, when ``(epoch + 1) % every == 0``.
     steps : (int, int), optional
         In a phase, record only while ``steps[0] <= k < steps[1]``.
     trials : sequence of int, optional
         Record only these trials; negative ones count from the end of the loop around the node whose counter is
-        ``trial``, with the number of passes that it has in the run.
+        ``trial``, with the number of passes that it has in the run. In a loop over epochs trials are counted through
+        all of them: with 30 in an epoch, the first of the second epoch is trial 30. So it is with `every`.
+    epochs : sequence of int, optional
+        Record only in these passes of the loop around the node whose counter is ``epoch``.
     when, order : str, int
         Place in the step.
     name : str
@@ -40,7 +44,9 @@ class Recorder(StateMonitor):
         a selection by trials in a node that no loop over trials encloses, and trials and steps that a run has not got.
     """
 
-    def __init__(self, group, variables, *, record=True, every=1, steps=None, trials=None, when="end", order=0, name):
+    def __init__(
+        self, group, variables, *, record=True, every=1, steps=None, trials=None, epochs=None, when="end", order=0, name
+    ):  # fmt: skip
         owner = f"Recorder '{name}'"
         variables = _names(owner, variables)
         missing = [n for n in variables if n not in group.variables]
@@ -48,7 +54,7 @@ class Recorder(StateMonitor):
             raise InputError(f"{owner}: no variables to record; {_there_are(group)}")
         if missing:
             raise InputError(f"{owner}: '{group.name}' has no variable {_listed(missing)}; {_there_are(group)}")
-        selection = Selection(owner, *_selection(owner, every, steps, trials))
+        selection = Selection(owner, *_selection(owner, every, steps, trials, epochs))
         with catch_logs():  # Brian2 warns that shared variables are recorded once per element, which they are not
             try:
                 super().__init__(group, variables, record, when=when, order=integer(owner, "order", order), name=name)
@@ -66,7 +72,7 @@ class SpikeRecorder(SpikeMonitor):
         With a ``threshold``.
     variables : str or sequence of str, optional
         Variables of the population to be recorded with each spike.
-    steps, trials
+    steps, trials, epochs
         As in `Recorder`.
     name : str
 
@@ -81,7 +87,7 @@ class SpikeRecorder(SpikeMonitor):
     which the step began, as in Brian2. In a batch ``i`` counts all copies: neuron ``i // batch``, copy ``i % batch``.
     """
 
-    def __init__(self, population, *, variables=(), steps=None, trials=None, name):
+    def __init__(self, population, *, variables=(), steps=None, trials=None, epochs=None, name):
         owner = f"SpikeRecorder '{name}'"
         variables = _names(owner, variables)
         missing = [n for n in variables if n not in population.variables]
@@ -94,8 +100,8 @@ class SpikeRecorder(SpikeMonitor):
                 f"{owner}: '{population.name}' emits no spikes. Give it a threshold, such as "
                 "threshold='rand() < rate*dt', refractory=2*ms."
             )
-        selection = Selection(owner, *_selection(owner, 1, steps, trials))
-        super().__init__(population, variables=(*variables, "trial", "k"), name=name)
+        selection = Selection(owner, *_selection(owner, 1, steps, trials, epochs))
+        super().__init__(population, variables=list(dict.fromkeys((*variables, "trial", "k"))), name=name)
         self._selection = selection
 
 
@@ -115,8 +121,8 @@ def _there_are(group):
     return f"there are {', '.join(names)}."
 
 
-def _selection(owner, every, steps, trials):
-    """The arguments, checked: (every, first, last, trials or None)."""
+def _selection(owner, every, steps, trials, epochs):
+    """The arguments, checked: (every, first, last, trials or None, epochs or None)."""
     every = whole_number(owner, "every", every, 1)
     first, last = 0, None
     if steps is not None:
@@ -125,8 +131,12 @@ def _selection(owner, every, steps, trials):
         first, last = (whole_number(owner, "each of steps", step, 0) for step in steps)
         if first >= last:
             raise InputError(f"{owner}: steps should increase, as in steps=(0, 100). Got {tuple(steps)}.")
-    if trials is not None:
-        if not isinstance(trials, list | tuple | range) or not len(trials):
-            raise InputError(f"{owner}: trials should be None, for all, or such as (0, -1). Got {trials!r}.")
-        trials = tuple(integer(owner, "each of trials", trial) for trial in trials)
-    return every, first, last, trials
+    return every, first, last, _numbers(owner, "trials", trials), _numbers(owner, "epochs", epochs)
+
+
+def _numbers(owner, what, given):
+    if given is None:
+        return None
+    if not isinstance(given, list | tuple | range) or not len(given):
+        raise InputError(f"{owner}: {what} should be None, for all, or such as (0, -1). Got {given!r}.")
+    return tuple(integer(owner, f"each of {what}", number) for number in given)

@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from neuroplast.engine.schedule import Event, Loop
 from neuroplast.errors import InputError
 
 #: No upper bound: the greatest int32.
 NO_END = 2**31 - 1
+
+
+class Around(NamedTuple):
+    """The loops around a node that count its trials and epochs; None where there is none.
+
+    Passes are numbered over all epochs: what recurs in each epoch would have the same number there.
+    """
+
+    trial: Loop | None = None
+    epoch: Loop | None = None
+
+    def inside(self, loop) -> Around:
+        """The loops around what stands in one more."""
+        return self._replace(**{loop.counter: loop}) if loop.counter else self
+
+    def in_epoch(self, counts) -> int:
+        """Passes in an epoch, or altogether where there are none."""
+        return counts[self.trial.name] if self.trial else 1
+
+    def passes(self, counts) -> int:
+        """Passes altogether."""
+        return self.in_epoch(counts) * (counts[self.epoch.name] if self.epoch else 1)
+
+    def number(self, trial, epoch, counts) -> int:
+        """Number of a pass."""
+        return (epoch * self.in_epoch(counts) if self.epoch else 0) + (trial if self.trial else 0)
+
+    def number_text(self) -> str:
+        """The same in the compiled program."""
+        each = f"*(int32_t)count_{self.trial.name}" if self.trial else ""
+        return " + ".join(([f"NP_epoch{each}"] if self.epoch else []) + (["NP_trial"] if self.trial else [])) or "0"
 
 
 @dataclass(frozen=True)
@@ -26,20 +58,22 @@ class Selection:
     first: int = 0
     last: int | None = None
     trials: tuple | None = None
+    epochs: tuple | None = None
+    around: Around = Around()
 
-    def check(self, node, loop):
+    def check(self, node, around):
         """Refuse a node in which the selection has no meaning.
 
         Parameters
         ----------
         node : Phase or Event
-        loop : Loop or None
-            The one around it that counts the trials.
+        around : Around
+            The loops around it.
 
         Raises
         ------
         InputError
-            If trials are selected and there is no such loop, or steps and the node is an event.
+            If trials or epochs are selected and no loop counts them, or steps and the node is an event.
         """
         event = isinstance(node, Event)
         if event and (self.first, self.last) != (0, None):
@@ -47,20 +81,24 @@ class Selection:
                 f"{self.owner}: steps={self.first, self.last} count within a phase, and '{node.name}' is an event. "
                 "Give the event a recorder of its own."
             )
-        label = f"every={self.every}" if event and self.every > 1 else None
-        label = label if self.trials is None else f"trials={self.trials}"
-        if label and loop is None:
-            raise InputError(
-                f"{self.owner}: {label} counts trials, and no loop around '{node.name}' does. Put the node into "
-                "Loop('trial', ...), or one with counter='trial'."
-            )
+        every = event and self.every > 1 and not around.epoch
+        for label, counted, wanted in (
+            (f"every={self.every}", "trial", every),
+            (f"trials={self.trials}", "trial", self.trials is not None),
+            (f"epochs={self.epochs}", "epoch", self.epochs is not None),
+        ):
+            if wanted and getattr(around, counted) is None:
+                raise InputError(
+                    f"{self.owner}: {label} counts {counted}s, and no loop around '{node.name}' does. Put the node "
+                    f"into Loop('{counted}', ...), or one with counter='{counted}'."
+                )
 
-    def of_run(self, node, loop, counts):
-        """The selection with the counts of a run: no negative trials.
+    def of_run(self, node, around, counts):
+        """The selection with the counts of a run: as trials the numbers of all passes to record, none negative.
 
         Parameters
         ----------
-        node, loop
+        node, around
             See `check`.
         counts : dict of str to int
             Passes of loops and steps of phases.
@@ -68,7 +106,7 @@ class Selection:
         Raises
         ------
         InputError
-            For trials that the loop, or first steps that the phase has not got.
+            For trials or epochs that the loops, or first steps that the phase has not got.
         """
         steps = counts.get(node.name, 0)
         if steps and self.first >= steps:
@@ -76,28 +114,35 @@ class Selection:
                 f"{self.owner}: steps={self.first, self.last} begin after the end of phase '{node.name}', which has "
                 f"{steps} steps, 0 to {steps - 1}."
             )
-        trials = self.trials
-        if trials is not None:
-            passes = counts[loop.name]
-            wrong = [trial for trial in trials if not -passes <= trial < passes]
-            if wrong and passes:
-                raise InputError(
-                    f"{self.owner}: loop '{loop.name}' has {passes} trials, 0 to {passes - 1} (or -{passes} to -1, "
-                    f"from the end). Got {', '.join(map(str, wrong))}."
-                )
-            trials = frozenset(trial % passes for trial in trials) if passes else frozenset()
-        return Selection(self.owner, self.every, self.first, NO_END if self.last is None else self.last, trials)
+        trials = self._chosen("trials", around.trial, around.passes(counts)) if self.trials is not None else None
+        if self.epochs is not None:
+            each = around.in_epoch(counts)
+            epochs = self._chosen("epochs", around.epoch, counts[around.epoch.name])
+            passes = frozenset(epoch * each + one for epoch in epochs for one in range(each))
+            trials = passes if trials is None else passes & trials
+        last = NO_END if self.last is None else self.last
+        return Selection(self.owner, self.every, self.first, last, trials, around=around)
 
-    def in_phase(self, k, trial):
-        """Whether a step of a phase is recorded."""
-        return self.first <= k < self.last and (k + 1) % self.every == 0 and self._has(trial)
+    def _chosen(self, what, loop, passes):
+        chosen = getattr(self, what)
+        wrong = [number for number in chosen if not -passes <= number < passes]
+        if wrong and passes:
+            raise InputError(
+                f"{self.owner}: loop '{loop.name}' has {passes} {what}, 0 to {passes - 1} (or -{passes} to -1, "
+                f"from the end). Got {', '.join(map(str, wrong))}."
+            )
+        return frozenset(number % passes for number in chosen) if passes else frozenset()
 
-    def in_event(self, trial):
+    def in_phase(self, k, number):
+        """Whether a step of a phase is recorded, in the pass of that number."""
+        return self.first <= k < self.last and (k + 1) % self.every == 0 and self._has(number)
+
+    def in_event(self, number):
         """Whether an event is recorded."""
-        return (trial + 1) % self.every == 0 and self._has(trial)
+        return (number + 1) % self.every == 0 and self._has(number)
 
-    def _has(self, trial):
-        return self.trials is None or trial in self.trials
+    def _has(self, number):
+        return self.trials is None or number in self.trials
 
     def line(self, monitor, node):
         """The selection as the compiled program reads it."""
@@ -106,7 +151,7 @@ class Selection:
 
 
 def selections(schedule, operations):
-    """(operation, node, the loop around it that counts trials) of each recorder in each node that has it.
+    """(operation, node, the loops around it) of each recorder in each node that has it.
 
     Parameters
     ----------
@@ -114,18 +159,18 @@ def selections(schedule, operations):
     operations : dict of str to list
         Of each phase and event.
     """
-    loops = {}
+    found = {}
 
-    def visit(body, loop):
+    def visit(body, around):
         for node in body:
             if isinstance(node, Loop):
-                visit(node.body, node if node.counter == "trial" else loop)
+                visit(node.body, around.inside(node))
             else:
-                loops[node.name] = loop
+                found[node.name] = around
 
-    visit(schedule.body, None)
+    visit(schedule.body, Around())
     return [
-        (operation, node, loops[node.name])
+        (operation, node, found[node.name])
         for node in schedule.leaves()
         for operation in operations[node.name]
         if hasattr(operation, "_selection")
@@ -141,4 +186,4 @@ def selected(found, counts):
         From `selections`.
     counts : dict of str to int
     """
-    return {(op.name, node.name): op._selection.of_run(node, loop, counts) for op, node, loop in found}
+    return {(op.name, node.name): op._selection.of_run(node, around, counts) for op, node, around in found}

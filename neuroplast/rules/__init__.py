@@ -1,9 +1,13 @@
 """Learning rules, one small file each; a rule is data that a model's ``build()`` takes."""
 
+from neuroplast.rules.autapse import AUTAPSE
 from neuroplast.rules.bptt import BPTT
+from neuroplast.rules.bptt_mean import BPTT_MEAN
 from neuroplast.rules.bptt_random import BPTT_RANDOM
 from neuroplast.rules.dale import dale
 from neuroplast.rules.delta import DELTA
+from neuroplast.rules.dfa import DFA, DFA_MEAN
+from neuroplast.rules.fa import FA, FA_MEAN
 from neuroplast.rules.frozen import FROZEN
 from neuroplast.rules.local import LOCAL
 from neuroplast.rules.readout_only import READOUT_ONLY
@@ -12,5 +16,6 @@ from neuroplast.rules.rflo import RFLO
 from neuroplast.rules.rule import Rule
 
 __all__ = [
-    "BPTT", "BPTT_RANDOM", "DELTA", "FROZEN", "LOCAL", "READOUT_ONLY", "RECURRENT_ONLY", "RFLO", "Rule", "dale",
+    "AUTAPSE", "BPTT", "BPTT_MEAN", "BPTT_RANDOM", "DELTA", "DFA", "DFA_MEAN", "FA", "FA_MEAN", "FROZEN", "LOCAL",
+    "READOUT_ONLY", "RECURRENT_ONLY", "RFLO", "Rule", "dale",
 ]  # fmt: skip

@@ -28,6 +28,9 @@ class Rule:
         Further equations of a projection from a population onto itself.
     neuron : str
         Equations of the postsynaptic population.
+    presynaptic, presynaptic_start : str
+        Equations of every presynaptic population, the one that projects onto itself included, and statements that
+        begin a trial there: for what depends on the presynaptic neuron alone, such as a trace of its activity.
     needs : dict of str to str
         Variables of the pre- and postsynaptic populations that the equations read, such as ``"slope_post"``, each with
         a line that would define it.
@@ -68,6 +71,8 @@ class Rule:
     synapse: str = ""
     recurrent: str = ""
     neuron: str = ""
+    presynaptic: str = ""
+    presynaptic_start: str = ""
     needs: Mapping[str, str] = field(default_factory=dict)
     order: Mapping[str, int] = field(default_factory=dict)
     start: str = ""

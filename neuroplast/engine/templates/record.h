@@ -79,7 +79,7 @@ NP_ONCE static void flush_streams() {
 struct Selection {
     const char *monitor, *node;
     int32_t every = 1, first = 0, last = INT32_MAX;
-    bool all = true;           // trials
+    bool all = true;           // trials, numbered over all epochs
     std::vector<char> trials;  // whether a trial is wanted, if not all are
 
     Selection(const char* of, const char* in) : monitor(of), node(in) {}
