@@ -1,8 +1,8 @@
 """What the protocols of the bouncing ball share (Wang, Gray and Banerjee): trajectories, training, measures, claims.
 
 Every net is measured twice, before it learns and after: along ``stage`` stand "untrained" and "trained". The measures
-are those of `neuroplast.analysis.prediction.score`, and ``shift``: the part of the mean squared error that a constant
-added to each output would take away.
+are those of `neuroplast.analysis.prediction.score`, and two parts of the mean squared error: ``shift``, which a constant
+added to each output would take away, and ``rest``, which is left by the best constant and factor for each output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -89,9 +89,22 @@ def make_task(p: Common, seed: int, **changes) -> Task:
 
 def measures(found: xr.Dataset, task: Task, burn_in: int) -> dict:
     """Measures of a net's predictions; a protocol may add its own."""
-    output, target = found.output.values, prediction.trajectories(task, task.tests)[1]
+    output, (_, target) = found.output.values, prediction.trajectories(task, task.tests)
     scores = prediction.score(output, found.training_output.values, task, burn_in)
-    return scores | {"shift": float(np.mean(np.mean((output - target)[:, burn_in:], axis=(0, 1)) ** 2))}
+    scale, offset = prediction.calibration(output, target, burn_in)
+    scores["shift"] = float(np.mean(np.mean((output - target)[:, burn_in:], axis=(0, 1)) ** 2))
+    return scores | {"rest": prediction.mse(scale * output + offset, target, burn_in)}
+
+
+def by_position(task: Task, burn_in: int, degree: int = 5) -> float:
+    """Skill of the best function of the present position alone: a polynomial for each coordinate, fitted in training."""
+    (given, target), (tested, wanted) = (prediction.trajectories(task, chosen) for chosen in (task.order, task.tests))
+    made = np.empty_like(wanted)
+    for i in range(wanted.shape[2]):
+        fit = np.polynomial.Polynomial.fit(given[:, burn_in:, i].ravel(), target[:, burn_in:, i].ravel(), degree)
+        made[..., i] = fit(tested[..., i])
+    scale = prediction.calibration(given, target, burn_in)
+    return 1 - prediction.nmse(made, wanted, burn_in=burn_in) / prediction.nmse(tested, wanted, scale, burn_in)
 
 
 def train(cases: Sequence[Case], p: Common, run, *, measure=measures, record=(), keep=(), part="") -> xr.Dataset:
@@ -184,8 +197,15 @@ def spread(values) -> str:
 
 def change(values) -> str:
     """Before and after learning, and the paired test's p, as text; the values are along ``stage`` and ``net``."""
-    _, p = compare(values)
-    return f"{spread(values.sel(stage='untrained'))} to {spread(values.sel(stage='trained'))} (p = {p:.2g})"
+    return changes({"trained": values})
+
+
+def changes(values: Mapping) -> str:
+    """The same of several nets that were alike before learning, by their labels."""
+    texts = [f"untrained {spread(next(iter(values.values())).sel(stage='untrained'))}"]
+    for name, found in values.items():
+        texts.append(f"{name} {spread(found.sel(stage='trained'))} (p = {compare(found)[1]:.2g})")
+    return ", ".join(texts)
 
 
 def compare(values) -> tuple[float, float]:
