@@ -1,8 +1,8 @@
 """What the protocols of the bouncing ball share (Wang, Gray and Banerjee): trajectories, training, measures, claims.
 
 Every net is measured twice, before it learns and after: along ``stage`` stand "untrained" and "trained". The measures
-are those of `neuroplast.analysis.prediction.score`, and two parts of the mean squared error: ``shift``, which a constant
-added to each output would take away, and ``rest``, which is left by the best constant and factor for each output.
+are those of `neuroplast.analysis.prediction.score`, and two parts of the mean squared error: ``shift`` would be taken
+away by a constant added to each output, and ``rest`` is left by the best constant and factor for each output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +97,7 @@ def measures(found: xr.Dataset, task: Task, burn_in: int) -> dict:
 
 
 def by_position(task: Task, burn_in: int, degree: int = 5) -> float:
-    """Skill of the best function of the present position alone: a polynomial for each coordinate, fitted in training."""
+    """Skill of the best function of the present position: a polynomial for each coordinate, fitted in training."""
     (given, target), (tested, wanted) = (prediction.trajectories(task, chosen) for chosen in (task.order, task.tests))
     made = np.empty_like(wanted)
     for i in range(wanted.shape[2]):
@@ -164,7 +164,7 @@ def _jobs(cases, p, run, record):
         model = models[structure]
         for net in range(p.nets):
             coords, seed = {**case.coords, "net": net}, 1000 * run.seed + net
-            label = "_".join(f"{key}={value}" for key, value in coords.items())
+            label = "_".join(f"{key}={value}" for key, value in coords.items()).replace(" ", "-")
             options = {"parameters": constants, "task": task}
             options["state"] = case.state(model.initial(seed, **options)) if case.state else {}
             epochs = p.epochs if case.epochs is None else case.epochs
@@ -228,6 +228,24 @@ def rises(values, level: float = 0.05) -> bool:
 def learned(skill) -> bool:
     """Whether nets have learned the motion: better than that nothing moves, and better than before learning."""
     return float(skill.sel(stage="trained").median("net")) > 0 and rises(skill)
+
+
+def made(values, rule: str):
+    """Of the nets before learning, or after learning by a rule; the values are along ``stage`` and ``rule``."""
+    if rule == "untrained":
+        return values.sel(stage="untrained").isel(rule=0)
+    return values.sel(stage="trained", rule=rule)
+
+
+def halfway(dataset) -> np.ndarray:
+    """Epochs until each net's validation error is halfway from the untrained to the last one; inf if it rises."""
+    curves = np.column_stack([dataset.mse.sel(stage="untrained"), dataset.validation_mse.transpose("net", "epoch")])
+    found = []
+    for curve in curves:
+        level = (curve[0] + curve[-1]) / 2
+        i = int(np.argmax(curve <= level))
+        found.append(i - (level - curve[i]) / (curve[i - 1] - curve[i]) if curve[-1] < curve[0] else np.inf)
+    return np.array(found)
 
 
 def learning_curve(ax, dataset, name: str = "validation_mse", label=None, **options):

@@ -71,7 +71,7 @@ def _alikeness(dataset, pairs):
     """Lowest correlation, over coordinates and pairs of outputs, of each net; median over nets."""
     outputs = dataset.output.isel(horizon=0, step=slice(dataset.attrs["burn_in"], None))
     outputs = outputs.transpose("stage", "rule", "net", "test", "step", "channel")
-    made = {name: _made(outputs, name).values for name in ("untrained", *ball.RULES)}
+    made = {name: ball.made(outputs, name).values for name in ("untrained", *ball.RULES)}
     lowest = [
         min(prediction.pearson(made[one][net], made[other][net]).min() for one, other in pairs)
         for net in range(outputs.sizes["net"])
@@ -116,20 +116,7 @@ def _rest_rises(dataset):
 
 
 def _halfway(dataset, name):
-    """Epochs until a net's validation error is halfway from the untrained to the last one; inf if that is not lower."""
-    part = dataset.isel(horizon=0).sel(rule=name)
-    first = part.mse.sel(stage="untrained").values[:, None]
-    curve = np.concatenate([first, part.validation_mse.transpose("net", "epoch").values], axis=1)
-    found = []
-    for errors in curve:
-        level = (errors[0] + errors[-1]) / 2
-        below = np.flatnonzero(errors <= level)
-        if errors[-1] >= errors[0] or not len(below):
-            found.append(np.inf)
-        else:
-            i = below[0]
-            found.append(i - (level - errors[i]) / (errors[i - 1] - errors[i]))
-    return np.array(found)
+    return ball.halfway(dataset.isel(horizon=0).sel(rule=name))
 
 
 def _rates(dataset, one, other, verdict):
@@ -162,7 +149,7 @@ def _skills_at(dataset, horizons, verdict):
     texts, good = [], []
     for horizon in horizons:
         part = dataset.sel(horizon=horizon)
-        found = {name: float(_made(part.skill, name).median()) for name in ("untrained", *ball.RULES)}
+        found = {name: float(ball.made(part.skill, name).median()) for name in ("untrained", *ball.RULES)}
         skills = ", ".join(f"{ball.LABELS.get(name, name)} {value:.2g}" for name, value in found.items())
         texts.append(f"{horizon} steps: {skills}; position alone {float(part.position):.2g}")
         good += [verdict(part.sel(rule=name)) for name in ball.RULES]
@@ -250,20 +237,13 @@ def figure(dataset):
     return fig
 
 
-def _made(dataset, name):
-    """Of the untrained network, or after learning by a rule."""
-    if name in ball.RULES:
-        return dataset.sel(stage="trained", rule=name)
-    return dataset.sel(stage="untrained").isel(rule=0)
-
-
 def _paths(raw, fitted, judged, net=0, test=0):
     chosen = judged.isel(net=net, test=test, step=slice(judged.attrs["burn_in"], None))
     target = chosen.target.transpose("step", "channel").values
     for ax in (raw, fitted):
         lines = [ball.path(ax, target, "target", color="black", linewidth=1, linestyle="--")]
         for name, colour in {"untrained": "0.6", **ball.COLOURS}.items():
-            points = _made(chosen.output, name).transpose("step", "channel").values
+            points = ball.made(chosen.output, name).transpose("step", "channel").values
             if ax is fitted:
                 scale, offset = prediction.calibration(points[None], target[None])
                 points = scale * points + offset
@@ -279,7 +259,7 @@ def _parts(ax, judged):
     names, bottom = ("untrained", *ball.RULES), np.zeros(1 + len(ball.RULES))
     part = {"scale": judged.mse - judged["shift"] - judged.rest, "shift": judged["shift"], "rest": judged.rest}
     for label, shade in {"rest": "0.25", "scale": "0.55", "shift": "0.8"}.items():
-        height = np.array([float(_made(part[label], name).median()) for name in names])
+        height = np.array([float(ball.made(part[label], name).median()) for name in names])
         ax.bar(range(len(names)), height, 0.6, bottom, color=shade, label=label)
         bottom += height
     labels = ["none", *ball.LABELS.values()]
@@ -294,7 +274,7 @@ def _skills(ax, dataset):
     left = 1 - dataset.skill
     for place, horizon in enumerate(horizons):
         for number, (name, colour) in enumerate({"untrained": "0.6", **ball.COLOURS}.items()):
-            values, at = _made(left, name).sel(horizon=horizon), place + 0.15 * (number - 2)
+            values, at = ball.made(left, name).sel(horizon=horizon), place + 0.15 * (number - 2)
             ax.plot(np.full(values.size, at), values, "o", color=colour, markersize=3.5, alpha=0.6, markeredgewidth=0)
             ax.hlines(values.median(), at - 0.06, at + 0.06, color=colour, linewidth=2.5)
     ax.axhline(1, color="black", linewidth=1, linestyle="--")
