@@ -147,6 +147,8 @@ def figure(dataset):
     for ax, level in ((left, before.mse), (middle, 1 - before.skill)):
         lines[len(styles) :] = [ax.axhline(float(level), color="0.6", label="untrained")]
         ax.set(xscale="log", xlabel="learning rate (multiples)")
+        ax.set_xticks(dataset.rate.values, [f"{rate:g}" for rate in dataset.rate.values])
+        ax.minorticks_off()
     position = 1 - float(dataset.position)
     middle.axhline(position, color="black", linewidth=1, linestyle=":")
     middle.annotate(
@@ -154,7 +156,7 @@ def figure(dataset):
     )
     right.plot(before.mse, before.pearson, "*", color="0.5", markersize=12)
     left.set(ylabel="validation MSE (median)", ylim=0)
-    middle.set(yscale="log", ylabel="error relative to persistence")
+    middle.set(ylabel="error relative to persistence", ylim=0)
     right.set(
         xlabel="validation MSE (median)", ylabel="Pearson r (median)", title="larger: higher rate; star: untrained"
     )
