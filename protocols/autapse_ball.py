@@ -105,7 +105,7 @@ def _falls(dataset):
 
 
 def _by_the_mean(dataset):
-    fall = -dataset[["mse", "shift"]].isel(horizon=0).diff("stage").median("net")
+    fall = -dataset[["mse", "shift"]].isel(horizon=0).diff("stage").isel(stage=0).median("net")
     share = {name: float((fall["shift"] / fall.mse).sel(rule=name)) for name in ball.RULES}
     text = ", ".join(f"{ball.LABELS[name]} {value:.0%}" for name, value in share.items())
     return text, holds(min(share.values()) > 0.75)
