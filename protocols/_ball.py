@@ -1,8 +1,8 @@
 """What the protocols of the bouncing ball share (Wang, Gray and Banerjee): trajectories, training, measures, claims.
 
 Every net is measured twice, before it learns and after: along ``stage`` stand "untrained" and "trained". The measures
-are those of `neuroplast.analysis.prediction.score`, and ``shift``: the part of the mean squared error that a constant
-added to each output would take away.
+are those of `neuroplast.analysis.prediction.score`, and two parts of the mean squared error: ``shift`` would be taken
+away by a constant added to each output, and ``rest`` is left by the best constant and factor for each output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -89,9 +89,22 @@ def make_task(p: Common, seed: int, **changes) -> Task:
 
 def measures(found: xr.Dataset, task: Task, burn_in: int) -> dict:
     """Measures of a net's predictions; a protocol may add its own."""
-    output, target = found.output.values, prediction.trajectories(task, task.tests)[1]
+    output, (_, target) = found.output.values, prediction.trajectories(task, task.tests)
     scores = prediction.score(output, found.training_output.values, task, burn_in)
-    return scores | {"shift": float(np.mean(np.mean((output - target)[:, burn_in:], axis=(0, 1)) ** 2))}
+    scale, offset = prediction.calibration(output, target, burn_in)
+    scores["shift"] = float(np.mean(np.mean((output - target)[:, burn_in:], axis=(0, 1)) ** 2))
+    return scores | {"rest": prediction.mse(scale * output + offset, target, burn_in)}
+
+
+def by_position(task: Task, burn_in: int, degree: int = 5) -> float:
+    """Skill of the best function of the present position: a polynomial for each coordinate, fitted in training."""
+    (given, target), (tested, wanted) = (prediction.trajectories(task, chosen) for chosen in (task.order, task.tests))
+    made = np.empty_like(wanted)
+    for i in range(wanted.shape[2]):
+        fit = np.polynomial.Polynomial.fit(given[:, burn_in:, i].ravel(), target[:, burn_in:, i].ravel(), degree)
+        made[..., i] = fit(tested[..., i])
+    scale = prediction.calibration(given, target, burn_in)
+    return 1 - prediction.nmse(made, wanted, burn_in=burn_in) / prediction.nmse(tested, wanted, scale, burn_in)
 
 
 def train(cases: Sequence[Case], p: Common, run, *, measure=measures, record=(), keep=(), part="") -> xr.Dataset:
@@ -151,7 +164,7 @@ def _jobs(cases, p, run, record):
         model = models[structure]
         for net in range(p.nets):
             coords, seed = {**case.coords, "net": net}, 1000 * run.seed + net
-            label = "_".join(f"{key}={value}" for key, value in coords.items())
+            label = "_".join(f"{key}={value}" for key, value in coords.items()).replace(" ", "-")
             options = {"parameters": constants, "task": task}
             options["state"] = case.state(model.initial(seed, **options)) if case.state else {}
             epochs = p.epochs if case.epochs is None else case.epochs
@@ -184,8 +197,15 @@ def spread(values) -> str:
 
 def change(values) -> str:
     """Before and after learning, and the paired test's p, as text; the values are along ``stage`` and ``net``."""
-    _, p = compare(values)
-    return f"{spread(values.sel(stage='untrained'))} to {spread(values.sel(stage='trained'))} (p = {p:.2g})"
+    return changes({"trained": values})
+
+
+def changes(values: Mapping) -> str:
+    """The same of several nets that were alike before learning, by their labels."""
+    texts = [f"untrained {spread(next(iter(values.values())).sel(stage='untrained'))}"]
+    for name, found in values.items():
+        texts.append(f"{name} {spread(found.sel(stage='trained'))} (p = {compare(found)[1]:.2g})")
+    return ", ".join(texts)
 
 
 def compare(values) -> tuple[float, float]:
@@ -208,6 +228,24 @@ def rises(values, level: float = 0.05) -> bool:
 def learned(skill) -> bool:
     """Whether nets have learned the motion: better than that nothing moves, and better than before learning."""
     return float(skill.sel(stage="trained").median("net")) > 0 and rises(skill)
+
+
+def made(values, rule: str):
+    """Of the nets before learning, or after learning by a rule; the values are along ``stage`` and ``rule``."""
+    if rule == "untrained":
+        return values.sel(stage="untrained").isel(rule=0)
+    return values.sel(stage="trained", rule=rule)
+
+
+def halfway(dataset) -> np.ndarray:
+    """Epochs until each net's validation error is halfway from the untrained to the last one; inf if it rises."""
+    curves = np.column_stack([dataset.mse.sel(stage="untrained"), dataset.validation_mse.transpose("net", "epoch")])
+    found = []
+    for curve in curves:
+        level = (curve[0] + curve[-1]) / 2
+        i = int(np.argmax(curve <= level))
+        found.append(i - (level - curve[i]) / (curve[i - 1] - curve[i]) if curve[-1] < curve[0] else np.inf)
+    return np.array(found)
 
 
 def learning_curve(ax, dataset, name: str = "validation_mse", label=None, **options):
