@@ -9,6 +9,8 @@ offset learn by the delta rule and Adam under all rules. Two controls: the same 
 and ridge regression, the best that any linear readout of that frozen network could do. Each rule is trained at several
 rates of W. The first three nets choose its rate (highest median skill); the others, which had no say, are what the
 claims are about. Ridge regression on the states after learning tells what W has learned from what the readout has.
+The figure also shows the skill of the best function of the present position, which is all that a network without memory
+could learn.
 
 The thresholds of the claims were set before the first run of full size.
 """
@@ -62,7 +64,8 @@ def experiment(parameters, run):
     control = ball.train([ball.Case({"rule": "frozen"}, FROZEN, constants, **same)], p, run, part="control", **options)
     control = control.drop_vars(["w_recurrent", "train_mse"]).isel(rule=0, drop=True)
     control = control.rename({name: f"control_{name}" for name in control.data_vars})
-    return learned.merge(control, compat="override").assign_attrs(choosers=p.choosers)
+    position = ball.by_position(ball.make_task(p, run.seed, centred=True), p.burn_in)
+    return learned.merge(control, compat="override").assign_attrs(choosers=p.choosers, by_position=position)
 
 
 def measures(found, task, burn_in):
@@ -158,6 +161,9 @@ def figure(dataset):
     for label, (name, colour, line) in lines.items():
         for ax in (rates, nets):
             ax.axhline(float(control[name].median("net")), color=colour, linestyle=line, linewidth=1.2, label=label)
+    position = dataset.attrs["by_position"]
+    for ax in (rates, nets):
+        ax.axhline(position, color=figures.COLOURS[5], linestyle="-.", linewidth=1.2, label="function of the position")
     for place, rule in enumerate(dataset.rule.values):
         colour, here = ball.COLOURS[rule], chosen(dataset, rule)
         skill = control.skill.sel(rule=rule).transpose("net", "eta").clip(-9)
