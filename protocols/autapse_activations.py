@@ -28,7 +28,7 @@ from neuroplast.protocols import _ball as ball
 from neuroplast.rules import DELTA, FROZEN
 
 PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV: other activations", "doi": ""}
-EXPECTED_TIME = "6 min on two idle cores"
+EXPECTED_TIME = "4 min on two idle cores"
 #: Value and slope at zero.
 AT_ZERO = {"sigmoid": (0.5, 0.25), "tanh": (0.0, 1.0), "relu": (0.0, 1.0), "softplus": (np.log(2), 0.5)}
 RULES = {"frozen": FROZEN, **ball.RULES}
@@ -40,8 +40,9 @@ COLOURS = {"frozen": "0.45", **ball.COLOURS}
 class Parameters(ball.Common):
     """What is ours to choose."""
 
+    nets: int = parameter(8, "nets, each with its own initial weights", least=1)
     activations: tuple = parameter(tuple(AT_ZERO), "activations of the units", choices=tuple(AT_ZERO))
-    learned_epochs: int = parameter(200, "epochs of the network whose readout learns", least=1)
+    learned_epochs: int = parameter(150, "epochs of the network whose readout learns", least=1)
     eta: float = parameter(autapse.EXTENSION["eta_rec"], "learning rate of W there, for Adam")
     every: int = parameter(5, "trajectories from change to change there", least=1)
 
