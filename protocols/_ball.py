@@ -159,7 +159,7 @@ def _jobs(cases, p, run, record):
         structure = (case.rule.name, case.readout_rule.name, *fixed)
         if structure not in models:
             options = {"update": p.update if case.rule is AUTAPSE and constants.every == 1 else "trial"}
-            options |= {"readout_rule": case.readout_rule, "record": record, "target": run.target}
+            options |= {"readout_rule": case.readout_rule, "record": (*record, *run.record), "target": run.target}
             models[structure] = autapse.build(constants, largest, case.rule, **options)
         model = models[structure]
         for net in range(p.nets):

@@ -31,6 +31,8 @@ from neuroplast.rules import DELTA, FROZEN
 PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV: a trainable output layer", "doi": ""}
 EXPECTED_TIME = "3 min on two idle cores"
 PENALTY = 1e-6  # of the ridge regression, per sample
+#: Rates in the tests and in the training trajectories, after learning.
+STATES = ("units.h:phase=test", "units.h:phase=fit")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ QUICK = {"nets": 9, "epochs": 60, "eta": (1e-3, 3e-3)}
 def experiment(parameters, run):
     """Train nets by the four rules at all rates, and with W frozen."""
     p, constants = parameters, autapse.EXTENSION | {"every": parameters.every}
-    same, options = {"task": {"centred": True}, "readout_rule": DELTA}, {"measure": measures, "record": ("h",)}
+    same, options = {"task": {"centred": True}, "readout_rule": DELTA}, {"measure": measures, "record": STATES}
     cases = [
         ball.Case({"rule": name, "eta": eta}, rule, constants | {"eta_rec": eta}, **same)
         for name, rule in ball.RULES.items()
@@ -72,7 +74,7 @@ def measures(found, task, burn_in):
     """Those of the ball; the error without calibration; the skill of the best linear readout of the same states."""
     found_mse = ball.measures(found, task, burn_in)
     (_, target), (_, fitted) = (prediction.trajectories(task, chosen) for chosen in (task.tests, task.order))
-    states, training_states = found.h.values, found.training_h.values
+    states, training_states = found["units.h_test"].values, found["units.h_fit"].values
     weights, offset = prediction.ridge(training_states, fitted, PENALTY, burn_in)
     best = prediction.score(states @ weights + offset, training_states @ weights + offset, task, burn_in)
     return found_mse | {"raw": prediction.nmse(found.output.values, target, burn_in=burn_in), "ridge": best["skill"]}

@@ -23,11 +23,13 @@ from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _ball as ball
 from neuroplast.rules import AUTAPSE
+from neuroplast.traces import Traces
 
 PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), equations 7 to 9", "doi": ""}
 EXPECTED_TIME = "10 s on two idle cores"
-#: What the model is asked to record; the results have the same names.
-RECORD = ("h", "trace")
+#: What the model records: rates and traces in the tests.
+RECORD = ("units.h:phase=test", "units.trace:phase=test")
+NAMES = {"output": "output", "h": "units.h_test", "trace": "units.trace_test"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def experiment(parameters, run):
     """Learn at dt = tau_m; present a trajectory at both time steps, before and after."""
     p = parameters
     cases = [ball.Case({"rule": "autapse"}, AUTAPSE, {"eta_rec": ball.ETA["autapse"], "tau_k": p.tau_k * ms})]
-    steps = ball.train(cases, p, run, record=RECORD, keep=("output", *RECORD)).isel(rule=0, net=0, test=p.test)
+    steps = ball.train(cases, p, run, record=RECORD, keep=NAMES.values()).isel(rule=0, net=0)
     # The same motion with more samples.
     task = ball.make_task(
         p, run.seed, samples=p.samples * p.substeps, horizon=p.horizon * p.substeps, dt=1 / p.substeps
@@ -55,18 +57,23 @@ def experiment(parameters, run):
     constants = autapse.Parameters(dt=1 / p.substeps * ms, tau_k=p.tau_k * ms, burn_in=p.burn_in)
     model = autapse.build(constants, task, AUTAPSE, record=RECORD, target=run.target)
     states = {"untrained": {}, "trained": {"recurrent.w": steps.w_recurrent.values.ravel()}}
-    parts = [model.run(0, 1000 * run.seed, state=states[stage]).dataset.isel(test=p.test) for stage in ball.STAGES]
+    parts = [model.run(0, 1000 * run.seed, state=states[stage]).dataset for stage in ball.STAGES]
     results = {"feedback": (("unit", "channel"), model.initial(1000 * run.seed)["readout.b"].reshape(2, 2))}
-    for name, channels in {"output": "channel", "h": "unit", "trace": "unit"}.items():
-        results[name] = ("stage", "step", channels), [part[name].transpose("step", channels).values for part in parts]
-        results[f"{name}_steps"] = (
-            ("stage", "sample", channels),
-            steps[name].transpose("stage", "step", channels).values,
-        )
+    for name, recorded in NAMES.items():
+        channels = "channel" if name == "output" else "unit"
+        found = [_present(part, recorded, p.test).values for part in parts]
+        results[name] = ("stage", "step", channels), found
+        results[f"{name}_steps"] = ("stage", "sample", channels), _present(steps, recorded, p.test).values
     (given,), (target,) = prediction.trajectories(task, task.tests[[p.test]])
     results |= {"given": (("step", "channel"), given), "target": (("step", "channel"), target)}
     times = {"step": (1 + np.arange(task.samples - 1)) / p.substeps, "sample": 1.0 + np.arange(p.samples)}
     return xr.Dataset(results, {"stage": list(ball.STAGES), **times}, {"tau_k": p.tau_k, "burn_in": p.burn_in})
+
+
+def _present(dataset, name, test):
+    """What was recorded of one test: (step, channel or unit), with the dimensions of several parts before."""
+    array = Traces(dataset).rates[name]
+    return array.isel({"test" if name == "output" else "trial": test})
 
 
 def _filtered(activity, times, tau):
