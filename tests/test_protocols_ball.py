@@ -16,12 +16,12 @@ from neuroplast.tasks import Condition
 
 NAMES = ("autapse_ball", "autapse_tau", "autapse_feedback_sign", "autapse_trace")
 BALL, TAU, SIGN, TRACE = (load(find(name)) for name in NAMES)
-SMALL = {"nets": 2, "epochs": 2, "training": 2, "validation": 2, "samples": 12, "horizon": 2, "burn_in": 2}
+SMALL = {"nets": 1, "epochs": 1, "training": 2, "validation": 2, "samples": 12, "horizon": 2, "burn_in": 2}
 SETTINGS = {
-    "autapse_ball": {"others": (1,)},
+    "autapse_ball": {"nets": 2, "others": (1,)},
     "autapse_tau": {"taus": (1, 5), "rates": (0.3, 3.0)},
     "autapse_feedback_sign": {},
-    "autapse_trace": {"nets": 1, "substeps": 4, "tau_k": 2, "samples": 40},
+    "autapse_trace": {"substeps": 4, "tau_k": 2, "samples": 40},
 }
 CLAIMS = {"autapse_ball": 14, "autapse_tau": 5, "autapse_feedback_sign": 6, "autapse_trace": 3}
 TEXTS = {
