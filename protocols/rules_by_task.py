@@ -274,7 +274,7 @@ def figure(dataset):
     )
     rows = [*names, "untrained"]
     left = xr.concat([dataset.left, dataset.untrained.expand_dims(rule=["untrained"])], "rule").sel(column=columns)
-    low, middle, high = (left.clip(max=1e6).quantile(q, "net").values for q in (0.25, 0.5, 0.75))
+    low, middle, high = (left.clip(max=1e6).fillna(1).quantile(q, "net").values for q in (0.25, 0.5, 0.75))
     image = ax.imshow(np.log10(middle), cmap="PuOr_r", norm=TwoSlopeNorm(0, -2.5, 1), aspect="auto")
     refused = {tuple(key.split(", ")): reason for key, reason in json.loads(dataset.attrs["refused"]).items()}
     notes = list(dict.fromkeys(refused.values()))
