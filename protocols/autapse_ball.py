@@ -151,7 +151,7 @@ def _skills_at(dataset, horizons, verdict):
         part = dataset.sel(horizon=horizon)
         found = {name: float(ball.made(part.skill, name).median()) for name in ("untrained", *ball.RULES)}
         skills = ", ".join(f"{ball.LABELS.get(name, name)} {value:.2g}" for name, value in found.items())
-        texts.append(f"{horizon} steps: {skills}; position alone {float(part.position):.2g}")
+        texts.append(f"horizon {horizon}: {skills}; position alone {float(part.position):.2g}")
         good += [verdict(part.sel(rule=name)) for name in ball.RULES]
     return "; ".join(texts), holds(all(good))
 
