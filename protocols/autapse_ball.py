@@ -9,10 +9,10 @@ after the best scale and shift, correlation, and skill over persistence, which n
 
 The report fixes neither box, speeds, horizon, learning rates nor initial weights; ours are those of `neuroplast.worlds`
 and `neuroplast.models.autapse`. What is predicted `horizon` steps ahead is judged; `others` enter the last claim only.
-Criteria were set before the full-size run, when a prototype with one net was known; one
-claim, marked, was added after it. Small
-positive skills need no dynamics: near a wall the ball is likely to be further inside soon, which a squashing of its
-position can tell. So there is a claim about the best function of the present position, too.
+Criteria were set before the full-size run, when a prototype with one net was known. The claim about the position alone
+was added after a first look at two nets and five epochs, before the full size: small positive skills need no dynamics,
+since near a wall the ball is likely to be further inside soon, which a squashing of its position can tell. One claim,
+marked, was added after the full size.
 """
 
 from dataclasses import dataclass
