@@ -154,9 +154,13 @@ def figure(dataset):
     middle.annotate(
         "best function of position", (0.02, position), xycoords=("axes fraction", "data"), va="top", fontsize=8
     )
+    left.set_yscale("log")
     right.set_xscale("log")
+    for axis in (left.yaxis, right.xaxis):
+        axis.set_ticks((0.05, 0.1, 0.2), ("0.05", "0.1", "0.2"))
+        axis.set_ticks((), minor=True)
     right.plot(before.mse, before.pearson, "*", color="0.5", markersize=12)
-    left.set(ylabel="validation MSE (median)", yscale="log")
+    left.set_ylabel("validation MSE (median)")
     middle.set(ylabel="error relative to persistence", yscale="log", ylim=0.8)
     right.set(
         xlabel="validation MSE (median)", ylabel="Pearson r (median)", title="larger: higher rate; star: untrained"
