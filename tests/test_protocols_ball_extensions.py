@@ -35,6 +35,7 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # One of the report's rules is enough; the second rate of Murray's network lets it diverge.
         few = {"bptt": ball.RULES["bptt"]}
+        patch.setattr(SIZE, "DIRECT", ("bptt",))
         patch.setattr(ball, "RULES", few)
         patch.setattr(ACTIVATIONS, "RULES", {"frozen": FROZEN, **few})
         patch.setattr(ACTIVATIONS, "EXPECTED", ACTIVATIONS.EXPECTED[:3])
@@ -48,7 +49,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(
     "name, claims, texts",
     [
-        ("autapse_size", 4, ("BPTT", "units n", "mean position")),
+        ("autapse_size", 5, ("BPTT", "units n", "mean position")),
         ("autapse_readout", 4, ("BPTT", "learning rate of W", "ridge, W frozen")),
         ("autapse_activations", 3, ("BPTT", "relu", "W frozen")),
         ("rules_by_task", 6, ("refused (1)", "has no current for", "before learning")),
@@ -63,6 +64,16 @@ def test_sizes_are_measured_before_and_after_learning(runs):
     assert dict(found.outside.sizes) == {"stage": 2, "rule": 1, "N": 2, "net": 2}
     assert (found.outside.sel(N=2) == 0).all()  # sigmoids and the identity do not leave the box
     assert found.attrs["mean_position"] < 1 / 8
+
+
+def test_large_networks_are_also_given_a_b_that_matches(runs):
+    found = runs["autapse_size"].dataset
+    matched = found.matched_mse.sel(stage="trained", direct="bptt")
+    assert matched.sel(N=2).isnull().all()  # V is the identity there
+    # BPTT sends its error through V, whatever B is.
+    np.testing.assert_array_equal(matched.sel(N=3), found.mse.sel(stage="trained", rule="bptt", N=3))
+    initial = {"readout.w": np.ones(3), "readout.b": np.zeros(3)}
+    assert (SIZE._matched(initial)["readout.b"] == 1).all()
 
 
 def test_the_control_learns_its_readout_only(runs):
@@ -146,31 +157,37 @@ def verdicts(module, dataset):
 
 
 def nets(values, dims, **coords):
-    """Ten nets around each value, alike for all."""
-    return xr.DataArray(values, coords, dims) + xr.DataArray(np.linspace(-1e-3, 1e-3, 10), dims="net")
+    """Ten nets around each value; no two alike, since ties take the paired test long."""
+    centres = xr.DataArray(values, coords, dims)
+    noise = np.random.default_rng(0).normal(0, 1e-3, (*centres.shape, 10))
+    return centres + xr.DataArray(noise, dims=(*dims, "net"))
 
 
 def sizes(**changes):
     """Four rules at n = 2 and 8: before and after learning, of n = 8; ``small`` is the error of n = 2 after it."""
-    given = {"mse": (1.0, 0.5), "outside": (0.6, 0.5), "skill": (-1, 0.5), "small": 0.1} | changes
+    given = {"mse": (1.0, 0.5), "outside": (0.6, 0.5), "skill": (-1, 0.5), "small": 0.1, "matched": 0.5} | changes
     small = {"mse": (0.2, given["small"]), "outside": (0, 0), "skill": (-1, -1)}
     coords = {"stage": list(ball.STAGES), "rule": list(ball.RULES), "N": [2, 8]}
-    return xr.Dataset({
+    found = xr.Dataset({
         name: nets([[[a, b]] * 4 for a, b in zip(small[name], given[name], strict=True)], list(coords), **coords)
         for name in small
     })  # fmt: skip
+    coords["rule"] = list(SIZE.DIRECT)
+    matched = nets([[[0, before]] * 2 for before in (1.0, given["matched"])], list(coords), **coords)
+    return found.assign(matched_mse=matched.rename(rule="direct"))
 
 
 @pytest.mark.parametrize(
     "changes, expected",
     [
-        ({}, [True] * 4),
-        ({"outside": (0.6, 0.05)}, [False, True, True, True]),
-        ({"small": 0.3}, [True, False, True, True]),
-        ({"mse": (1, 1.5)}, [True, True, False, True]),
-        ({"mse": (1, np.inf)}, [True, True, False, True]),
-        ({"skill": (-1, -0.5)}, [True, True, True, False]),
-        ({"skill": (0.6, 0.5)}, [True, True, True, False]),
+        ({}, [True] * 5),
+        ({"outside": (0.6, 0.05)}, [False, True, True, True, True]),
+        ({"small": 0.3}, [True, False, True, True, True]),
+        ({"mse": (1, 1.5)}, [True, True, False, True, True]),
+        ({"mse": (1, np.inf)}, [True, True, False, True, True]),
+        ({"skill": (-1, -0.5)}, [True, True, True, False, True]),
+        ({"skill": (0.6, 0.5)}, [True, True, True, False, True]),
+        ({"matched": 1.5}, [True, True, True, True, False]),
     ],
 )
 def test_claims_of_sizes(changes, expected):
