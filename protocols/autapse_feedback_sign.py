@@ -130,8 +130,8 @@ def figure(dataset):
     for ax, name in zip(axes.flat, RULES, strict=False):
         for signs, colour in colours.items():
             ball.learning_curve(ax, dataset.sel(rule=name, signs=signs), label=signs, color=colour)
-        ax.set(xlabel="epoch", ylabel="validation MSE (median, quartiles)", title=ball.LABELS[name], ylim=(0, highest))
-    axes[0, 0].legend(title="eigenvalues of B", alignment="left")
+        ax.set(xlabel="epoch", ylabel="validation MSE", title=ball.LABELS[name], ylim=(0, highest))
+    axes[1, 0].legend(title="eigenvalues of B (median, quartiles)", alignment="left", loc="upper right")
     ax, largest = axes[1, 1], _largest(dataset)
     for place, name in enumerate(RULES):
         for number, (signs, colour) in enumerate(colours.items()):

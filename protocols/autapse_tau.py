@@ -129,7 +129,7 @@ def figure(dataset):
     """Error and what scale and shift leave of it, against the rate; error against correlation."""
     fig, (left, middle, right) = figures.subplots(1, 3)
     taus = [name for name in dataset.rule.values if name.startswith("tau")]
-    shades = [figures.matplotlib.colormaps["viridis"](share) for share in np.linspace(0.9, 0, len(taus))]
+    shades = [figures.matplotlib.colormaps["magma"](share) for share in np.linspace(0.85, 0.1, len(taus))]
     styles = {name: {"color": shade, "linestyle": "-"} for name, shade in zip(taus, shades, strict=True)}
     rules = [name for name in dataset.rule.values if name not in taus]
     styles |= {name: {"color": ball.COLOURS[name], "linestyle": "--"} for name in rules}
@@ -147,14 +147,21 @@ def figure(dataset):
     for ax, level in ((left, before.mse), (middle, 1 - before.skill)):
         lines[len(styles) :] = [ax.axhline(float(level), color="0.6", label="untrained")]
         ax.set(xscale="log", xlabel="learning rate (multiples)")
+        ax.set_xticks(dataset.rate.values, [f"{rate:g}" for rate in dataset.rate.values])
+        ax.xaxis.minorticks_off()
     position = 1 - float(dataset.position)
     middle.axhline(position, color="black", linewidth=1, linestyle=":")
     middle.annotate(
         "best function of position", (0.02, position), xycoords=("axes fraction", "data"), va="top", fontsize=8
     )
+    left.set_yscale("log")
+    right.set_xscale("log")
+    for axis in (left.yaxis, right.xaxis):
+        axis.set_ticks((0.05, 0.1, 0.2), ("0.05", "0.1", "0.2"))
+        axis.set_ticks((), minor=True)
     right.plot(before.mse, before.pearson, "*", color="0.5", markersize=12)
-    left.set(ylabel="validation MSE (median)", ylim=0)
-    middle.set(yscale="log", ylabel="error relative to persistence")
+    left.set_ylabel("validation MSE (median)")
+    middle.set(ylabel="error relative to persistence", yscale="log", ylim=0.8)
     right.set(
         xlabel="validation MSE (median)", ylabel="Pearson r (median)", title="larger: higher rate; star: untrained"
     )
