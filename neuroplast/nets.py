@@ -126,8 +126,8 @@ def train_many(
         job.sim.build()  # one after the other: Brian2's code generation is not made for threads
         progress.add(job.label, job.sim.length(dict(job.counts or {})), group=id(job.sim))
     with ThreadPoolExecutor(parallel) as pool:
-        futures = [pool.submit(run, job) for job in jobs]
         try:
+            futures = [pool.submit(run, job) for job in jobs]
             _wait(futures)
         except BaseException:
             stop.set()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -375,10 +376,16 @@ def test_a_run_keeps_which_nets_were_left_out(tmp_path):
         assert folder.record["diverged"] == ["bad"]
 
 
+def begun(sim):
+    """Wait until a simulation has been called."""
+    while not sim.calls:
+        time.sleep(0.001)
+    return True
+
+
 def test_another_error_stops_all_nets(tmp_path):
-    broken = FakeSimulation()
-    broken.run = lambda **options: 1 / 0
-    slow = FakeSimulation(sleep=0.002)
+    broken, slow = FakeSimulation(), FakeSimulation(sleep=0.002)
+    broken.run = lambda **options: begun(slow) / 0
     jobs = [Job("slow", slow, {"net": 0}, recorded=RECORDED), Job("broken", broken, {"net": 1})]
     with pytest.raises(ZeroDivisionError):
         train_many(jobs, tmp_path, segment_seconds=0.01)
@@ -394,10 +401,10 @@ def interruptible():
 
 
 def test_interrupted_nets_keep_what_they_have(tmp_path, interruptible):
-    interrupt = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
-    interrupt.start()
+    sim = FakeSimulation(200, sleep=0.002)
+    threading.Thread(target=lambda: begun(sim) and os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        train_many(jobs_for(FakeSimulation(200, sleep=0.002)), tmp_path, segment_seconds=0.05)
+        train_many(jobs_for(sim), tmp_path, segment_seconds=0.05)
     assert Traces.load(tmp_path).metrics.loss.sizes["trial"] > 0
 
 
