@@ -376,9 +376,9 @@ def test_a_run_keeps_which_nets_were_left_out(tmp_path):
         assert folder.record["diverged"] == ["bad"]
 
 
-def begun(sim):
-    """Wait until a simulation has been called."""
-    while not sim.calls:
+def begun(sim, calls=1):
+    """Wait until a simulation has been called so often."""
+    while len(sim.calls) < calls:
         time.sleep(0.001)
     return True
 
@@ -402,7 +402,8 @@ def interruptible():
 
 def test_interrupted_nets_keep_what_they_have(tmp_path, interruptible):
     sim = FakeSimulation(200, sleep=0.002)
-    threading.Thread(target=lambda: begun(sim) and os.kill(os.getpid(), signal.SIGINT)).start()
+    # Of two nets side by side one then has a segment behind it.
+    threading.Thread(target=lambda: begun(sim, calls=4) and os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         train_many(jobs_for(sim), tmp_path, segment_seconds=0.05)
     assert Traces.load(tmp_path).metrics.loss.sizes["trial"] > 0
