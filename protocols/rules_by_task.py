@@ -41,7 +41,7 @@ PAPER = {
     "figure": "none: Murray (2019), eLife 8:e43299, figure 2, and Wang, Gray and Banerjee (unpublished), side by side",
     "doi": "",
 }
-EXPECTED_TIME = "5 min on two idle cores"
+EXPECTED_TIME = "6 min on two idle cores"
 RULES = {
     "bptt": (rules.BPTT, "BPTT"),
     "bptt_mean": (rules.BPTT_MEAN, "BPTT, errors averaged"),
@@ -259,10 +259,10 @@ EXPECTED = [
 def needs(rule):
     """What a rule needs that is hard to have in a brain, read off its text: heading -> whether."""
     return {
-        "W$^T$": "back_pre = w*" in rule.recurrent,
-        "V$^T$": rule.feedback == "symmetric",
+        "W transposed": "back_pre = w*" in rule.recurrent,
+        "V transposed": rule.feedback == "symmetric",
         "slope": "slope_post" in rule.needs or "slope" in rule.backward,
-        "whole trial": not rule.online,
+        "trial backward": not rule.online,
     }
 
 
@@ -299,16 +299,16 @@ def figure(dataset):
     for y, name in enumerate(names):
         for x, has in enumerate(needs(RULES[name][0]).values()):
             marks.plot(x, y, "o", color="0.2" if has else "0.85", markersize=7 if has else 3)
-    marks.set_xticks(range(len(headings)), headings, rotation=50, ha="left", fontsize=8.5)
+    marks.set_xticks(range(len(headings)), headings, rotation=55, ha="left", fontsize=8.5)
     marks.set_yticks(range(len(rows)), [RULES[name][1] for name in names] + ["before learning"])
     marks.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    marks.set(xlim=(-0.6, len(headings) - 0.4), ylim=ax.get_ylim(), title="needs")
+    marks.set(xlim=(-0.6, len(headings) - 0.4), ylim=ax.get_ylim())
     for side in (*marks.spines.values(), *ax.spines.values()):
         side.set_visible(False)
     bar = fig.colorbar(image, ax=ax, shrink=0.7, pad=0.02, extend="both", ticks=[-2, -1, 0, 1])
     bar.ax.set_yticklabels(["0.01", "0.1", "1", "10"])
     bar.set_label("error left (1: silence; nothing moves)")
-    text = "median, quartiles over nets, learning rate" + "".join(
+    text = "dots: what a rule needs; numbers: median, quartiles over nets, learning rate" + "".join(
         f"\n({number}) {reason}" for number, reason in enumerate(notes, 1)
     )
     fig.supxlabel(text, fontsize=7.5, x=0.02, ha="left")
