@@ -14,6 +14,7 @@ import pytest
 from brian2 import BrianObjectException, Network, NeuronGroup, ms, set_device
 from typer.testing import CliRunner
 
+from neuroplast.catalogue import protocols
 from neuroplast.cli import app, explanation
 
 TESTS = Path(__file__).parent
@@ -181,7 +182,8 @@ def test_list_shows_the_installed_protocols(call, tmp_path, monkeypatch):
 
 def test_list_never_cuts_a_name(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "72")
-    assert "│ rflo_size_and_gain │" in call("list").stdout
+    longest = max((info.name for info in protocols()), key=len)
+    assert f"│ {longest} │" in call("list").stdout
 
 
 def test_verify_is_status_1_if_a_file_fails(call, monkeypatch):
