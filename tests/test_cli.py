@@ -181,7 +181,7 @@ def test_list_shows_the_installed_protocols(call, tmp_path, monkeypatch):
 
 def test_list_never_cuts_a_name(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "72")
-    assert "│ rflo_size_and_gain │" in call("list").stdout
+    assert "│ rflo_size_and_gain " in call("list").stdout
 
 
 def test_verify_is_status_1_if_a_file_fails(call, monkeypatch):
