@@ -28,7 +28,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _ball as ball
 from neuroplast.rules import DELTA, FROZEN
 
-PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV: other activations", "doi": ""}
+PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV", "doi": ""}
 EXPECTED_TIME = "3 min on two idle cores"
 #: Value at zero, and largest slope.
 ACTIVATIONS = {"sigmoid": (0.5, 0.25), "tanh": (0.0, 1.0), "relu": (0.0, 1.0), "softplus": (np.log(2), 1.0)}

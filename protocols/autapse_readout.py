@@ -28,7 +28,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _ball as ball
 from neuroplast.rules import DELTA, FROZEN
 
-PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV: a trainable output layer", "doi": ""}
+PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV", "doi": ""}
 EXPECTED_TIME = "3 min on two idle cores"
 PENALTY = 1e-6  # of the ridge regression, per sample
 #: Rates in the tests and in the training trajectories, after learning.

@@ -26,7 +26,7 @@ from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _ball as ball
 
-PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV: the state layer size", "doi": ""}
+PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), section IV", "doi": ""}
 EXPECTED_TIME = "3 min on two idle cores"
 #: Rules whose error goes through B only.
 DIRECT = ("dfa", "autapse")

@@ -38,7 +38,7 @@ from neuroplast.traces import combine
 from neuroplast.worlds import ball
 
 PAPER = {
-    "figure": "none: Murray (2019), eLife 8:e43299, figure 2, and Wang, Gray and Banerjee (unpublished), side by side",
+    "figure": "none: rules of Murray 2019 and of Wang, Gray and Banerjee side by side",
     "doi": "",
 }
 EXPECTED_TIME = "6 min on two idle cores"
