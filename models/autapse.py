@@ -358,8 +358,7 @@ def initial_values(parameters, task, seed, rule=AUTAPSE, update="trial"):
     """
     p, optimiser = parameters, OPTIMISERS[parameters.optimiser]
     network.check_trace(rule, p)
-    if update == "online" and p.every != 1:
-        raise InputError(f"every={p.every} trials needs update='trial'. Got update='online', which is after each step.")
+    network.check_every(p.every, update)
     if len(task.order) % p.every:
         raise InputError(
             f"every should divide the {len(task.order)} trajectories of an epoch, so that none waits for the next one. "
@@ -371,7 +370,7 @@ def initial_values(parameters, task, seed, rule=AUTAPSE, update="trial"):
             f"burn_in should be less than the {shortest} steps of the shortest trajectory, to leave some to count. Got "
             f"{p.burn_in}."
         )
-    polarity = np.where(np.arange(p.N) < p.N / 2, 1.0, -1.0)
+    polarity = network.polarity(p.N)
     values = {"units.tau": float(p.tau), "units.tau_k": float(p.tau_k), "units.centre": p.centre}
     values |= {"units.polarity": polarity, "outputs.burn_in": p.burn_in, "one.h": 1.0}
     for name, eta in {"recurrent": p.eta_rec, "readout": p.eta_out, "offset": p.eta_out}.items():

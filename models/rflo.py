@@ -329,9 +329,8 @@ def initial_values(parameters, task, seed, rule=RFLO, update="trial"):
     """
     p, rng = parameters, np.random.default_rng(seed)
     network.check_trace(rule, p)
-    if update == "online" and p.every != 1:
-        raise InputError(f"every={p.every} trials needs update='trial'. Got update='online', which is after each step.")
-    polarity = np.where(np.arange(p.N) < p.N / 2, 1.0, -1.0)
+    network.check_every(p.every, update)
+    polarity = network.polarity(p.N)
     weights = dict(
         w_rec=p.g / np.sqrt(p.N) * rng.standard_normal((p.N, p.N)),
         w_out=p.g_out * rng.uniform(-1, 1, (task.outputs, p.N)) / np.sqrt(p.N),

@@ -110,13 +110,19 @@ def _progress(protocol, json_lines):
     )
 
 
+# What several commands take.
+Protocol = Annotated[str, typer.Argument(metavar="NAME|PATH.py", help="A protocol's name, or your file.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The protocol's small size.")]
+Target = Annotated[
+    str | None, typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler")
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="Progress on stdout, a JSON object per line; no tables.")]
 
 
 @app.command()
 @reporting
 def run(
-    protocol: Annotated[str, typer.Argument(metavar="NAME|PATH.py", help="A protocol's name, or your file.")],
+    protocol: Protocol,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A parameter, with its unit: tau=20*ms."),
@@ -127,12 +133,9 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The protocol's small size.")] = False,
+    quick: Quick = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler"),
-    ] = None,
+    target: Target = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use.", show_default="all")] = None,
     json_lines: JsonLines = False,
 ):
@@ -158,7 +161,7 @@ def run(
 @app.command()
 @reporting
 def sweep(
-    protocol: Annotated[str, typer.Argument(metavar="NAME|PATH.py", help="A protocol's name, or your file.")],
+    protocol: Protocol,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE,VALUE", help="Values of a parameter: period=200*ms,400*ms."),
@@ -166,11 +169,8 @@ def sweep(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to K-1 at each combination of values.")] = 1,
     jobs: Annotated[int | None, typer.Option(min=1, help="Points at the same time.", show_default="cores")] = None,
     out: Annotated[Path | None, typer.Option(help="The sweep's folder.", show_default="sweeps/NAME")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The protocol's small size.")] = False,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler"),
-    ] = None,
+    quick: Quick = False,
+    target: Target = None,
     record: Annotated[
         list[str] | None, typer.Option(metavar="GROUP.VARIABLE", help="What to record besides, as for run.")
     ] = None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from brian2 import Quantity, have_same_dimensions, ms, second
 
 from neuroplast.engine import Event, Phase, Population, Tape
@@ -81,6 +82,22 @@ def check_trace(rule, parameters):
             "about it, without bound below dt/2. tau_k=dt is the trace without memory, the activity itself; for less, "
             "take a smaller dt."
         )
+
+
+def check_every(every, update):
+    """Refuse a number of trials between changes where weights change after each step.
+
+    Raises
+    ------
+    InputError
+    """
+    if update == "online" and every != 1:
+        raise InputError(f"every={every} trials needs update='trial'. Got update='online', which is after each step.")
+
+
+def polarity(N):
+    """Signs of the units under Dale's law, an array: the first half excites, 1, the others inhibit, -1."""
+    return np.where(np.arange(N) < N / 2, 1.0, -1.0)
 
 
 def population(N, text, name, order, constants):

@@ -245,7 +245,6 @@ def run_protocol(
     target: str | None = None,
     threads: int | None = None,
     console=None,
-    progress_console=None,
     progress: Progress | None = None,
     others: Iterable = (),
 ) -> Traces:
@@ -270,10 +269,10 @@ def run_protocol(
         By default cpp if there is a compiler.
     threads : int, optional
         By default all cores that the process may use.
-    console, progress_console : rich.console.Console, optional
-        Where tables and paths, and progress, are shown; by default nowhere.
+    console : rich.console.Console, optional
+        Where tables and paths are shown; by default nowhere.
     progress : Progress, optional
-        In place of `progress_console`.
+        Where progress is shown; by default nowhere.
     others : iterable
         Settings of each run of the sweep that this one is part of, see `Run.largest`.
 
@@ -296,7 +295,7 @@ def run_protocol(
     module = load(info)
     settings = settings if isinstance(settings, Mapping) else list(settings)
     parameters = parameters_of(info, module, settings, quick)
-    progress = progress or Progress(info.name, progress_console)
+    progress = progress or Progress(info.name)
     target = choose_target(target, progress.say)
     threads = whole_number("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
     identity = {

@@ -31,7 +31,7 @@ from neuroplast.records import Record
 from neuroplast.runs import differences, environment, hold, now
 from neuroplast.sweep_points import Point, make_points, read_axes
 from neuroplast.sweep_results import RESULTS, SWEEP, programs_text, write_results
-from neuroplast.sweep_worker import Task, record_of
+from neuroplast.sweep_worker import Task, kept, record_of
 
 #: How points end that are not run again.
 ENDED = ("done", "diverged")
@@ -306,10 +306,10 @@ class _Driver:
 def _ended(sweep, point, target):
     """Whether a point has come to its end; if so, how, is taken up."""
     folder = sweep.folder / point.name
-    outcome = record_of(folder)
+    record = record_of(folder)
+    outcome = kept(record)
     if not outcome:
         return False
-    record = read_json(folder / "run.json")
     wanted = {"seed": point.seed, "target": target, "parameters": describe(point.parameters)}
     lines = differences(record, wanted | {"protocol": record["protocol"]})
     if lines:

@@ -108,12 +108,16 @@ def run_point(task: Task, send: Callable[[dict], None], stopped: Callable[[], bo
             answer["traceback"] = traceback.format_exc()
         if stopped():  # Ctrl-C ended the compiler, too
             answer = {"status": "interrupted"}
-    return record_of(Path(task.folder)) | answer
+    return kept(record_of(Path(task.folder))) | answer
 
 
 def record_of(folder: Path) -> dict:
-    """The entries `KEPT` of a run's record; empty without a run."""
-    record = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
+    """A run's record; empty without a run."""
+    return read_json(folder / RECORD) if (folder / RECORD).exists() else {}
+
+
+def kept(record: dict) -> dict:
+    """The entries `KEPT` of a run's record."""
     return {name: record[name] for name in KEPT if name in record}
 
 

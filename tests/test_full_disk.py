@@ -94,12 +94,13 @@ def test_what_was_done_before_the_disk_was_full_can_be_read(tmp_path):
 
 
 RUN = """
+from neuroplast.progress import Progress
 from neuroplast.protocol import run_protocol
 from rich.console import Console
 limited(limit)
 options = {"settings": [f"trials={trials}", "nets=1"], "seed": 5, "quick": True, "target": "numpy", "out": folder}
 try:
-    run_protocol(TOY, progress_console=Console(width=1000), **options)
+    run_protocol(TOY, progress=Progress("toy", Console(width=1000)), **options)
 except DiskFull as err:
     limited(resource.RLIM_INFINITY)
     print(err)

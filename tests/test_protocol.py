@@ -119,7 +119,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(done, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(protocol, "train_many", interrupted)
-        run_protocol(TOY, progress_console=console, **options)
+        run_protocol(TOY, progress=Progress("toy", console), **options)
     assert record(out)["status"] == "interrupted"
     command = f"neuroplast run {TOY} --set 'tau=20*ms' --seed 5 --out {out} --quick --target numpy --resume\n"
     assert command in console.file.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from neuroplast.bench.dense import BEGIN, END, STOPWATCH
-from neuroplast.bench.report import show_time
+from neuroplast.bench.report import check_file, disturbance, show_time
 from neuroplast.bench.timing import choose_core, summarize
 from neuroplast.bench.worker import Worker
 from neuroplast.errors import BuildError, InputError
+from neuroplast.files import write_json
 
 #: When weights change, by the contender's rule: the autapse rule in each step, the others after each trajectory.
 UPDATES = {"autapse": "online", "dfa": "trial", "bptt": "trial", "fa": "trial"}
@@ -149,8 +149,7 @@ def run(
             "bench autapse: sizes, lengths, repeats, units and steps should be at least 1 and seconds above 0. Got "
             f"sizes={tuple(sizes)}, lengths={tuple(lengths)}, {repeats=}, {units=}, {steps=}, {seconds=} instead."
         )
-    if json and not Path(json).absolute().parent.is_dir():
-        raise InputError(f"bench autapse: {json} cannot be written: make its folder first.")
+    check_file("autapse", json)
     core = choose_core() if core is None else core
     by_size = measure([(N, steps) for N in sizes], repeats, seconds, dtype, core)
     by_length = measure([(units, T) for T in lengths], repeats, seconds, dtype, core)
@@ -162,7 +161,7 @@ def run(
         "growth": {rule: growth([row for row in by_length if row["rule"] == rule]) for rule in UPDATES},
     }
     if json:
-        Path(json).write_text(json_text.dumps(result, indent=1))
+        write_json(Path(json), result)
     print_result(result, dtype, console or Console())
     return result
 
@@ -230,9 +229,7 @@ def print_result(result, dtype, console):
     found = {rule: f"{value['time']:.2f}" for rule, value in result["growth"].items()}
     lengths = [row["T"] for row in result["lengths"]]
     console.print(f"time per step at T = {max(lengths)} over T = {min(lengths)}: {in_words(found)}", highlight=False)
-    measured = [*result["sizes"], *result["lengths"]]
-    kept, taken = (sum(row[name] for row in measured) for name in ("kept", "taken"))
-    disturbed = f"; other processes disturbed {taken - kept} of {taken} samples" if kept < taken else ""
+    disturbed = disturbance([*result["sizes"], *result["lengths"]])
     console.print(f"medians on core {result['core']}, ± half of the range{disturbed}", highlight=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 import os
 import statistics
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from neuroplast.errors import BuildError
+from neuroplast.files import write_json
 
 IMPORT = "import brian2"
 START = "from neuroplast.bench.dense import start_rflo; start_rflo({N}, {dtype!r}, {cache!r})"
@@ -59,7 +59,7 @@ def run(N=100, dtype="float64", repeats=3, json=None, console=None):
         "samples": samples,
     }
     if json:
-        Path(json).write_text(json_text.dumps(result, indent=1))
+        write_json(Path(json), result)
     (console or Console()).print(
         f"online RFLO, N={N}, {dtype}: cold build {cold - second:.2f} s; "
         f"beyond import brian2 ({imported:.2f} s) "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 import statistics
 import tempfile
 import time
@@ -12,9 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from neuroplast.bench.report import check_file, disturbance
 from neuroplast.bench.timing import choose_core, summarize
 from neuroplast.bench.worker import Worker
 from neuroplast.errors import BuildError, InputError
+from neuroplast.files import write_json
 
 #: What is recorded by the contender of that name.
 RECORD = {"plain": (), "recorded": ("units.h",)}
@@ -103,8 +104,7 @@ def run(sizes=(30, 400), repeats=7, seconds=4.0, dtype="float64", json=None, cor
             "bench record: sizes and repeats should be at least 1 and seconds above 0. "
             f"Got sizes={tuple(sizes)}, repeats={repeats}, seconds={seconds} instead."
         )
-    if json and not Path(json).absolute().parent.is_dir():
-        raise InputError(f"bench record: {json} cannot be written: make its folder first.")
+    check_file("record", json)
     core = choose_core() if core is None else core
     samples = {(N, name): [] for N in sizes for name in RECORD}
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def run(sizes=(30, 400), repeats=7, seconds=4.0, dtype="float64", json=None, cor
                     samples[N, name].append(measure(worker, N, dtype, choose_steps(N, seconds)))
     result = {"core": core, "rows": [summary(N, samples, seconds) for N in sizes]}
     if json:
-        Path(json).write_text(json_text.dumps(result, indent=1))
+        write_json(Path(json), result)
     print_result(result, dtype, console or Console())
     return result
 
@@ -155,7 +155,5 @@ def print_result(result, dtype, console):
         ratios = [f"{row[name]:.3f}" for name in ("ratio", "cpu_ratio")]
         table.add_row(str(row["N"]), f"{row['steps']:,}", *times, *ratios, limit, f"{row['bytes'] / 1e6:.1f}")
     console.print(table)
-    kept = sum(row[name]["kept"] for row in result["rows"] for name in RECORD)
-    taken = sum(row[name]["taken"] for row in result["rows"] for name in RECORD)
-    disturbed = f"; other processes disturbed {taken - kept} of {taken} samples" if kept < taken else ""
+    disturbed = disturbance(row[name] for row in result["rows"] for name in RECORD)
     console.print(f"medians of whole trainings on core {result['core']}{disturbed}", highlight=False)

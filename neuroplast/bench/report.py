@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
 from neuroplast.bench.timing import QUIET_SHARE
+from neuroplast.errors import InputError
+
+
+def check_file(bench, path):
+    """Refuse a file for the result, if there should be one, in a folder that there is not: before all the measuring.
+
+    Raises
+    ------
+    InputError
+    """
+    if path and not Path(path).absolute().parent.is_dir():
+        raise InputError(f"bench {bench}: {path} cannot be written: make its folder first.")
 
 
 def print_report(result, contenders, console=None):
@@ -54,11 +68,23 @@ def remarks(result):
     for name, about in machine["about"].items():
         yield f"{name}: {about}"
     yield from dict.fromkeys(row["error"] for row in result["rows"] if "error" in row)
-    measured = [row for row in result["rows"] if "kept" in row]
-    taken, kept = (sum(row[name] for row in measured) for name in ("taken", "kept"))
-    if kept < taken:
-        yield f"left out, with less than {QUIET_SHARE:.0%} of the core: {taken - kept} of {taken} samples"
+    left_out, taken = disturbed(row for row in result["rows"] if "kept" in row)
+    if left_out:
+        yield f"left out, with less than {QUIET_SHARE:.0%} of the core: {left_out} of {taken} samples"
         yield "? median of such samples alone: repeat it when the machine is idle"
+
+
+def disturbed(summaries):
+    """How many samples other processes disturbed, of how many, in summaries of `timing.summarize`."""
+    summaries = list(summaries)
+    kept, taken = (sum(summary[name] for summary in summaries) for name in ("kept", "taken"))
+    return taken - kept, taken
+
+
+def disturbance(summaries):
+    """The same as the end of a sentence; nothing if all were quiet."""
+    left_out, taken = disturbed(summaries)
+    return f"; other processes disturbed {left_out} of {taken} samples" if left_out else ""
 
 
 def show(value, form, scale=1):

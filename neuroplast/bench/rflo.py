@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 import platform
 import tempfile
 from contextlib import ExitStack
@@ -10,10 +9,11 @@ from pathlib import Path
 
 from neuroplast.bench.native import compile_native
 from neuroplast.bench.problem import bytes_per_step
-from neuroplast.bench.report import print_report
+from neuroplast.bench.report import check_file, print_report
 from neuroplast.bench.timing import QUIET_SHARE, choose_core, summarize
 from neuroplast.bench.worker import Worker
 from neuroplast.errors import BuildError, InputError
+from neuroplast.files import write_json
 
 CONTENDERS = ("neuroplast", "native", "numpy", "jax")
 MEMORY = ("copy", "update")
@@ -94,7 +94,7 @@ def run(
         "ratios": [compare(N, dtype, rows, contenders) for N, dtype in cases],
     }
     if json:
-        Path(json).write_text(json_text.dumps(result, indent=1))
+        write_json(Path(json), result)
     print_report(result, contenders, console)
     return result
 
@@ -111,8 +111,7 @@ def check(sizes, repeats, dtypes, json, contenders, seconds):
             "bench rflo: sizes and repeats should be at least 1 and seconds above 0. "
             f"Got sizes={tuple(sizes)}, repeats={repeats}, seconds={seconds} instead."
         )
-    if json and not Path(json).absolute().parent.is_dir():
-        raise InputError(f"bench rflo: {json} cannot be written: make its folder first.")
+    check_file("rflo", json)
 
 
 def choose_steps(N, seconds):

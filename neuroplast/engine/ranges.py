@@ -42,7 +42,8 @@ def check_range(population, variable, low, high, message, *, when="groups", orde
     """
     name = name or f"{population.name}_{variable}_range"
     x = array_variable(name, population, variable)
-    start, stop = getattr(population, "start", 0), getattr(population, "start", 0) + len(population)
+    start = getattr(population, "start", 0)
+    stop = start + len(population)
     if x.size < stop:
         raise InputError(f"'{name}': '{variable}' of '{population.name}' is a link to {x.size} values, not {stop}.")
     low, high = (_limit(name, x, *pair) for pair in (("low", low), ("high", high)))

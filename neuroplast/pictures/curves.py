@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -74,7 +75,7 @@ def _metric(traces, net, variable, trials, words, missing):
 
     if net is None and traces.nets and names(traces):
         shown = choice.Shown(variable or names(traces)[0], None, traces, traces)
-        shown = choice.replace(shown, data=traces.metrics[shown.name])
+        shown = replace(shown, data=traces.metrics[shown.name])
     else:
         shown = choice.shown(traces, net, variable, lambda of: of.metrics, names, missing)
     if _along(shown.data) is None:
