@@ -27,7 +27,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _ball as ball
 
 PAPER = {"figure": "Wang, Gray and Banerjee (unpublished), figures 1 and 2", "doi": ""}
-EXPECTED_TIME = "50 s on two idle cores"
+EXPECTED_TIME = "1 min on two idle cores"
 
 
 @dataclass(frozen=True)
