@@ -70,9 +70,8 @@ import numpy as np
 from brian2 import Quantity, linked_var, ms
 
 from neuroplast import layered
-from neuroplast.engine import (
-    DenseSynapses, Event, Phase, Population, Simulation, feedback_angle, norm_variables, norms, softmax, start,
-)  # fmt: skip
+from neuroplast.engine import DenseSynapses, Event, Phase, Population, Simulation, softmax, start
+from neuroplast.engine.geometry import feedback_angle, norm_variables, norms
 from neuroplast.errors import InputError
 from neuroplast.model import Model
 from neuroplast.parameters import parameter
@@ -275,7 +274,7 @@ def initial_values(parameters, images, seed, rule=PEPITA):
     p, rng = parameters, np.random.default_rng(seed)
     sizes = [images.features, *map(int, p.hidden), images.classes]
     names = [f"w{i}" for i in range(1, len(sizes))]
-    values = {f"{name}.w": layered.he_uniform(rng, *pair) for name, *pair in zip(names, sizes, sizes[1:])}
+    values = {f"{name}.w": layered.he_uniform(rng, *pair) for name, *pair in zip(names, sizes, sizes[1:], strict=False)}
     bound = p.f_scale * np.sqrt(6 / sizes[0])
     values["feedback.f"] = rng.uniform(-bound, bound, (sizes[0], sizes[-1])).T
     values["inputs.strength"] = p.strength

@@ -83,7 +83,7 @@ change = -G/n_valid : 1          # direction in which the weight moves: down the
 
 #: What momentum adds: the change goes on, and the rate falls at some epochs.
 MOMENTUM = """
-v : 1                            # running sum of changes
+velocity : 1                     # running sum of changes
 momentum : 1 (shared, constant)  # what it keeps from batch to batch
 eta : 1 (shared, constant)       # learning rate
 decay : 1 (shared, constant)     # factor of the rate at each of the epochs
@@ -93,8 +93,8 @@ fall_3 : integer (shared, constant)
 falls = int(epoch >= fall_1) + int(epoch >= fall_2) + int(epoch >= fall_3) : 1 (shared)
 """
 
-#: Euler's step of tau_v dv/dt = -v + eta change/(1 - momentum), dw/dt = v/dt, with dt/tau_v = 1 - momentum.
+#: Euler's step of tau_v dvelocity/dt = -velocity + eta change/(1 - momentum), with dt/tau_v = 1 - momentum.
 APPLY_MOMENTUM = """
-v = momentum*v + eta*decay**falls*change
-w += v
+velocity = momentum*velocity + eta*decay**falls*change
+w += velocity
 """

@@ -2,7 +2,6 @@
 
 from neuroplast.engine.dataset import Dataset
 from neuroplast.engine.dense import DenseSynapses
-from neuroplast.engine.geometry import feedback_angle, norm_variables, norms
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.population import Population
 from neuroplast.engine.ranges import check_range
@@ -15,6 +14,6 @@ from neuroplast.engine.targets import have_compiler, start
 
 __all__ = [
     "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population", "Recorder", "Result",
-    "Schedule", "Simulation", "SpikeRecorder", "Tape", "check_range", "count_correct", "cross_entropy", "feedback_angle",
-    "have_compiler", "norm_variables", "norms", "softmax", "start",
+    "Schedule", "Simulation", "SpikeRecorder", "Tape", "check_range", "count_correct", "cross_entropy", "have_compiler",
+    "softmax", "start",
 ]  # fmt: skip
