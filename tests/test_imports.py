@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path for top in ("neuroplast", "models", "protocols") for path in (ROOT / top).rglob("*.py"))
 # What a part may import of ours, or must not import at all; a part is the first name below neuroplast.
 ONLY = {"equations": set(), "rules": {"rules", "equations", "errors"}}
-RESULTS = ("traces", "runs", "analysis", "figures", "pictures", "export")
+RESULTS = ("traces", "runs", "analysis", "figures", "pictures", "export", "data")
 NEVER = {"engine": {"rules", "models", "protocols"}, "models": {"protocols"}}
 NEVER |= {part: {"brian2", "engine"} for part in RESULTS}
 # Where the name to import differs from the name to install.
