@@ -99,7 +99,9 @@ def load(name: str, *, folder=None, download: bool = False) -> Images:
         parts = _read(known, found)
     except Unusable as err:
         again = (
-            f"Install {known.package} anew." if known.package else f"Replace it, or remove it and: {known.advice()}."
+            f"Install {known.package} anew."
+            if known.package
+            else f"Replace it, or remove it and run: neuroplast data get {name}."
         )
         raise InputError(f"{err} {again}") from err
     return Images(

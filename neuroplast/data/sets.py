@@ -196,7 +196,7 @@ def find(name) -> Known:
     InputError
         If there is none.
     """
-    if name not in SETS:
+    if not isinstance(name, str) or name not in SETS:
         close = difflib.get_close_matches(str(name), SETS, 1)
         guess = f" Did you mean {close[0]}?" if close else ""
         raise InputError(f"No data set is called {name!r}.{guess} There are: {', '.join(SETS)}.")
