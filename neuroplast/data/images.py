@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroplast.errors import InputError
 
-DTYPES = ("uint8", "float32")
+DTYPES = ("uint8", "float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Images:
     Attributes
     ----------
     name : str
-    train : uint8 or float32 array or memmap, shape (rows, features)
+    train : uint8, float32 or float64 array or memmap, shape (rows, features)
         An image a row: row-major, channel after channel.
     train_labels : int32 array, shape (rows,)
         Classes, counted from 0.
@@ -76,7 +76,7 @@ class Images:
         if not isinstance(features, np.ndarray) or features.dtype.name not in DTYPES:
             found = features.dtype.name if isinstance(features, np.ndarray) else type(features).__name__
             raise InputError(
-                f"Images '{self.name}': {part} should be an array of {' or '.join(DTYPES)}. Got {found}; convert it, "
+                f"Images '{self.name}': {part} should be an array of {', '.join(DTYPES)}. Got {found}; convert it, "
                 "for example with numpy.asarray(..., dtype=numpy.float32)."
             )
         wanted = math.prod(self.shape)
