@@ -23,6 +23,7 @@ momentum       1         gamma_v      0.9         PEPITA's appendix A
 decay_at       epochs    --           (60,)       PEPITA's table 2: MNIST; (60, 90) for CIFAR
 decay          1         --           0.1         PEPITA's table 2
 keep           1         --           0.9         10 % dropout after hidden layers
+shuffle        --        --           true        a new order of the images in each epoch
 activation     --        phi          relu        DRTP: tanh
 output         --        --           softmax     DRTP: sigmoid
 biases         --        --           false       DRTP: true
@@ -35,8 +36,8 @@ Initial weights: U(-1, 1) sqrt(6/n_pre), biases 0; with ``biases`` as in the aut
 U(-1, 1)/sqrt(n_pre) for both. Fixed random weights onto n neurons: U(-1, 1) sqrt(6/n).
 
 Departures: DRTP's code applies dropout to the input of a layer, the image included; here it is applied to what hidden
-layers send, for all rules alike. ``np_compat`` follows PEPITA's numpy code, which multiplies by the dropout mask once
-more in the error that comes back.
+layers send, for all rules alike. ``np_compat`` follows PEPITA's numpy code, in which an error goes on backward through
+neurons that dropout has left out: the mask applies to the change of their own weights alone.
 """
 
 from __future__ import annotations
@@ -86,15 +87,18 @@ slope = 1 - phi**2 : 1
 BACK = """
 credit : 1                                  # what comes back
 delta = mask*slope*credit*int(copy < n_valid) : 1  # error of the potential
+back = delta : 1                            # what goes further back
 """
 NP_BACK = """
 credit : 1
-delta = mask*mask*slope*credit*int(copy < n_valid) : 1
+delta = mask*back : 1
+back = slope*credit*int(copy < n_valid) : 1
 """
 OUTPUTS = """
 p : 1                                       # output
 target : 1                                  # 1 for the image's class, else 0
 delta : 1                                   # error, p - target
+back = delta : 1                            # what goes back
 """
 SAMPLE = {
     "softmax": "delta = int(copy < n_valid)*(p - target)",
@@ -110,11 +114,11 @@ bias_post = w*r_pre : 1 (summed)
 #: What a projection adds to bring the error back, by the rule's `feedback`.
 BETWEEN = {
     "symmetric": """
-credit_pre = w*delta_post : 1 (summed)      # W^T delta
+credit_pre = w*back_post : 1 (summed)       # W^T delta
 """,
     "random": """
 b : 1 (constant)                            # fixed random weight
-credit_pre = b*delta_post : 1 (summed)      # B delta
+credit_pre = b*back_post : 1 (summed)       # B delta
 """,
 }
 #: Projections from the outputs straight to the hidden layers.
@@ -132,7 +136,7 @@ RATES = {"relu": (0, np.inf), "tanh": (-1, 1)}
 #: Nodes in which records are taken.
 RECORDED = ("run", "end", "test", "test_end", "epoch_end")
 #: What is compiled in: a net of the same model cannot have others.
-FIXED = ("hidden", "batch", "dt", "activation", "output", "biases", "dropout", "np_compat", "forward")
+FIXED = ("hidden", "batch", "dt", "activation", "output", "biases", "dropout", "shuffle", "np_compat", "forward")
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,9 @@ class Parameters(layered.Layers):
     biases: bool = parameter(False, "whether neurons have biases, which learn")
     tau: Quantity = parameter(10 * ms, "time constant of the neurons")
     forward: Quantity = parameter(10 * ms, "duration of the forward phase")
-    np_compat: bool = parameter(False, "follow PEPITA's numpy code where it departs from the paper")
+    np_compat: bool = parameter(
+        False, "follow PEPITA's numpy code, which sends errors through neurons that were left out"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -211,7 +217,7 @@ def build(
         projections[f"w{i}"] = layered.project(layers[i - 1], layers[i], text, rule, f"w{i}")
         projections[f"w{i}"].summed_updaters["I_post"].order = _place(i)
 
-    layered.present(images, inputs, outputs, nodes)
+    layered.present(images, inputs, outputs, nodes, p.shuffle)
     layered.drop(hidden, p, nodes)
     _forward(hidden, outputs, projections, p, nodes)
     groups = {group.name: group for group in layers} | projections

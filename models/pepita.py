@@ -45,6 +45,7 @@ momentum       1         gamma_v      0.9         appendix A
 decay_at       epochs    --           (60,)       table 2: MNIST; (60, 90) for CIFAR
 decay          1         --           0.1         table 2
 keep           1         --           0.9         10 % dropout after hidden layers
+shuffle        --        --           true        a new order of the images in each epoch
 f_scale        1         --           0.05        F ~ f_scale U(-1, 1) sqrt(6/n_in); negative: x - F e
 strength       1         lambda       0.1         ours: of random perturbations
 activation     --        phi          relu        paper
@@ -145,7 +146,7 @@ RATES = {"relu": (0, np.inf), "tanh": (-1, 1), "linear": (-np.inf, np.inf)}
 #: Nodes in which records are taken; a presentation's steps are those of both phases.
 RECORDED = ("run", "end", "test", "test_end", "epoch_end")
 #: What is compiled in: a net of the same model cannot have others.
-FIXED = ("hidden", "batch", "dt", "activation", "dropout", "np_compat", "standard", "modulated")
+FIXED = ("hidden", "batch", "dt", "activation", "dropout", "shuffle", "np_compat", "standard", "modulated")
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def build(
     for i, synapses in enumerate(projections.values(), 1):
         synapses.summed_updaters["I_post"].order = _place(i)
 
-    layered.present(images, inputs, outputs, nodes)
+    layered.present(images, inputs, outputs, nodes, p.shuffle)
     layered.drop(hidden, p, nodes)
     _standard_pass(inputs, hidden, somata, outputs, projections, nodes, two)
     groups = {group.name: group for group in (*layers, *somata)} | projections
@@ -374,7 +375,7 @@ def _trials(p, two, nodes):
         Event("modulate", nodes["modulate"]),
     ]
     if two:
-        trial.append(Phase("modulated", nodes["modulated"], p.steps("modulated")))
+        trial.append(Phase("modulated", nodes["modulated"], p.steps("modulated"), follows="standard"))
     trial.append(Event("learn", nodes["learn"] + nodes["end"]))
     test = [
         Event("test_begin", nodes["test_begin"]),

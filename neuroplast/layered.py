@@ -77,6 +77,7 @@ class Layers:
     decay: float = parameter(0.1, "factor of the learning rate at each of the epochs in decay_at")
     decay_at: tuple = parameter((60,), "epochs after which the rate falls, at most three", least=0, like=60)
     keep: float = parameter(0.9, "probability that dropout leaves a hidden neuron in")
+    shuffle: bool = parameter(True, "whether each epoch has the training images in an order of its own")
     dt: Quantity = parameter(10 * ms, "time step")
 
     def __post_init__(self):
@@ -137,10 +138,10 @@ def learn(synapses, rule, nodes):
         nodes["learn"].append(synapses.run_regularly(APPLY_MOMENTUM, order=WEIGHTS))
 
 
-def present(images, inputs, outputs, nodes):
-    """Present a batch of training images in ``begin``, in a new order in each epoch, and of test images."""
+def present(images, inputs, outputs, nodes, shuffle=True):
+    """Present a batch of training images in ``begin``, in a new order in each epoch or not, and of test images."""
     for node, name, features, labels, permute in (
-        ("begin", "training_images", images.train, images.train_labels, True),
+        ("begin", "training_images", images.train, images.train_labels, shuffle),
         ("test_begin", "test_images", images.test, images.test_labels, False),
     ):
         rows = Dataset(features, labels, name=name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroplast.errors import InputError
 
-DTYPES = ("uint8", "float32")
+DTYPES = ("uint8", "float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Images:
     Attributes
     ----------
     name : str
-    train : uint8 or float32 array or memmap, shape (rows, features)
+    train : uint8, float32 or float64 array or memmap, shape (rows, features)
         An image a row: row-major, channel after channel.
     train_labels : int32 array, shape (rows,)
         Classes, counted from 0.
@@ -76,7 +76,7 @@ class Images:
         if not isinstance(features, np.ndarray) or features.dtype.name not in DTYPES:
             found = features.dtype.name if isinstance(features, np.ndarray) else type(features).__name__
             raise InputError(
-                f"Images '{self.name}': {part} should be an array of {' or '.join(DTYPES)}. Got {found}; convert it, "
+                f"Images '{self.name}': {part} should be an array of {', '.join(DTYPES)}. Got {found}; convert it, "
                 "for example with numpy.asarray(..., dtype=numpy.float32)."
             )
         wanted = math.prod(self.shape)
@@ -167,6 +167,38 @@ class Images:
             test=self.test[:m],
             test_labels=self.test_labels[:m],
             source=f"{self.source}; the first {n} and {m}",
+        )
+
+    def whitened(self, epsilon: float = 0.1) -> Images:
+        """Images after ZCA whitening: see `neuroplast.analysis.whitening.zca`.
+
+        Mean and covariance are those of ``train``; ``test`` goes through the same map.
+
+        Parameters
+        ----------
+        epsilon : float
+            Added to the variances. By default as in the spec of appendix G of Dellaferrera and Kreiman (2022).
+
+        Returns
+        -------
+        images : Images
+            Of float32 features, in memory; their scale is 1, and they are positive and negative.
+
+        Raises
+        ------
+        InputError
+            If `epsilon` is negative, or 0 while some features depend on each other.
+        """
+        from neuroplast.analysis.whitening import zca
+
+        whitening = zca(self.train, epsilon, self.scale)
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}-whitened",
+            train=whitening.apply(self.train, self.scale),
+            test=whitening.apply(self.test, self.scale),
+            scale=1.0,
+            source=f"{self.source}; ZCA-whitened with epsilon {epsilon:g}",
         )
 
     def _count(self, argument, value, largest):
