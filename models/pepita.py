@@ -374,7 +374,7 @@ def _trials(p, two, nodes):
         Event("modulate", nodes["modulate"]),
     ]
     if two:
-        trial.append(Phase("modulated", nodes["modulated"], p.steps("modulated")))
+        trial.append(Phase("modulated", nodes["modulated"], p.steps("modulated"), follows="standard"))
     trial.append(Event("learn", nodes["learn"] + nodes["end"]))
     test = [
         Event("test_begin", nodes["test_begin"]),

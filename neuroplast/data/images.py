@@ -169,6 +169,38 @@ class Images:
             source=f"{self.source}; the first {n} and {m}",
         )
 
+    def whitened(self, epsilon: float = 0.1) -> Images:
+        """Images after ZCA whitening: see `neuroplast.analysis.whitening.zca`.
+
+        Mean and covariance are those of ``train``; ``test`` goes through the same map.
+
+        Parameters
+        ----------
+        epsilon : float
+            Added to the variances. By default as in the spec of appendix G of Dellaferrera and Kreiman (2022).
+
+        Returns
+        -------
+        images : Images
+            Of float32 features, in memory; their scale is 1, and they are positive and negative.
+
+        Raises
+        ------
+        InputError
+            If `epsilon` is negative, or 0 while some features depend on each other.
+        """
+        from neuroplast.analysis.whitening import zca
+
+        whitening = zca(self.train, epsilon, self.scale)
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}-whitened",
+            train=whitening.apply(self.train, self.scale),
+            test=whitening.apply(self.test, self.scale),
+            scale=1.0,
+            source=f"{self.source}; ZCA-whitened with epsilon {epsilon:g}",
+        )
+
     def _count(self, argument, value, largest):
         try:
             count = operator.index(value)

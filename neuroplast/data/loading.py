@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from neuroplast.data import bundled, places, sets
+from neuroplast.data import places, sets
+from neuroplast.data.bundled import read_bundled
+from neuroplast.data.cifar import read_cifar
+from neuroplast.data.download import fetch
 from neuroplast.data.idx import read_idx
 from neuroplast.data.images import Images
 from neuroplast.data.unusable import Unusable
 from neuroplast.errors import InputError
 
+READERS = {"cifar": read_cifar, "bundled": read_bundled}
 SCALES = {"digits": 1 / 16}  # others have brightness from 0 to 255
 
 
@@ -28,7 +33,7 @@ def present(name: str, *, folder=None) -> bool:
     InputError
         If there is no data set of that name, or `folder` or ``NEUROPLAST_DATA`` is no folder.
     """
-    return _found(sets.find(name), folder)[0] is not None
+    return places.search(sets.find(name), folder)[0] is not None
 
 
 def files(name: str, *, folder=None) -> dict[str, Path]:
@@ -37,6 +42,7 @@ def files(name: str, *, folder=None) -> dict[str, Path]:
     Returns
     -------
     files : dict of str to Path
+        By what they hold.
 
     Raises
     ------
@@ -44,39 +50,17 @@ def files(name: str, *, folder=None) -> dict[str, Path]:
         If they are not on this machine.
     """
     known = sets.find(name)
-    found, partial = _found(known, folder)
+    found, remarks = places.search(known, folder)
     if found is not None:
         return found
     if known.package:
         raise InputError(f"{name} comes with the package {known.package}, which is not installed: {known.advice()}.")
-    parts = "".join(f" {text}" for text in partial)
     looked = ", ".join(map(str, places.folders(known, folder)))
     raise InputError(
-        f"{name} is not on this machine; looked in {looked}.{parts} Get it with: {known.advice()}; or put its files "
-        f"into a folder {known.name} and name the folder above it in {places.FOLDER}."
+        " ".join([f"{name} is not on this machine; looked in {looked}.", *remarks])
+        + f" Get it with: {known.advice()}; or put its files into a folder {name} and name the folder above it in "
+        f"{places.FOLDER}."
     )
-
-
-def _found(known, folder):
-    """The first complete set of files or None, and what was found of incomplete ones."""
-    if known.package:
-        if folder is not None:
-            raise InputError(f"{known.name} comes with the package {known.package}: leave folder out.")
-        path = bundled.bundled_file(known)
-        return (None if path is None else {"all": path}), []
-    partial = []
-    for place in places.folders(known, folder):
-        there = {}
-        for part, choices in known.parts.items():
-            path = next((place / choice for choice in choices if (place / choice).is_file()), None)
-            if path is not None:
-                there[part] = path
-        if len(there) == len(known.parts):
-            return there, []
-        if there:
-            missing = ", ".join(choices[0] for part, choices in known.parts.items() if part not in there)
-            partial.append(f"{place} is incomplete: {missing} is missing (it may end in .gz).")
-    return None, partial
 
 
 def load(name: str, *, folder=None, download: bool = False) -> Images:
@@ -102,23 +86,63 @@ def load(name: str, *, folder=None, download: bool = False) -> Images:
     Raises
     ------
     InputError
-        If there is no data set of that name, its files are not there, or one of them is damaged or holds something
-        else; says how to get a good one.
+        If there is no data set of that name; if its files are not there, one of them is damaged or holds something
+        else, or they cannot be downloaded (says how to get good ones); if the user's cache cannot be written to.
     """
     known = sets.find(name)
+    if download and not known.package and not present(name, folder=folder):
+        if folder is not None:
+            raise InputError(f"{name} is not in {folder}. Downloads go to the user's cache: leave folder out.")
+        fetch(known)
     found = files(name, folder=folder)
     try:
         parts = _read(known, found)
     except Unusable as err:
-        raise InputError(f"{err} Replace it, or remove it and get another: {known.advice()}.") from err
+        again = (
+            f"Install {known.package} anew."
+            if known.package
+            else f"Replace it, or remove it and run: neuroplast data get {name}."
+        )
+        raise InputError(f"{err} {again}") from err
     return Images(
         name,
         *parts,
         classes=len(known.train),
         shape=known.shape,
-        scale=SCALES.get(known.kind, 1 / 255),
-        source=str(next(iter(found.values())).parent),
+        scale=SCALES.get(name, 1 / 255),
+        source=f"{known.package} {version(known.package)}" if known.package else str(_folder(found)),
     )
+
+
+def get(name: str, console=None) -> dict[str, Path]:
+    """Files of a data set, downloaded if they are not on this machine, and checked.
+
+    Parameters
+    ----------
+    name : str
+    console : rich.console.Console, optional
+        Where to show progress.
+
+    Returns
+    -------
+    files : dict of str to Path
+
+    Raises
+    ------
+    InputError
+        See `load`.
+    """
+    known = sets.find(name)
+    found, _ = places.search(known)
+    # A download that is there is checked and, if it is damaged, replaced; other folders are the user's.
+    if not known.package and (found is None or places.cache_folder() in _folder(found).parents):
+        fetch(known, console)
+    load(name)
+    return files(name)
+
+
+def _folder(found):
+    return next(iter(found.values())).parent
 
 
 def _read(known, found):
@@ -127,9 +151,9 @@ def _read(known, found):
         parts = [_read_idx(known, found, part) for part in ("train", "test")]
         train, train_labels, test, test_labels = (*parts[0], *parts[1])
     else:
-        train, train_labels, test, test_labels = bundled.read_bundled(found["all"], known)
-    for labels, counts, part in ((train_labels, known.train, "train_labels"), (test_labels, known.test, "test_labels")):
-        _check_labels(known, found.get(part) or next(iter(found.values())), labels, counts)
+        train, train_labels, test, test_labels = READERS[known.kind](found, known)
+    _check_labels(known, found, "train", train_labels, known.train)
+    _check_labels(known, found, "test", test_labels, known.test)
     return train, train_labels, test, test_labels
 
 
@@ -148,17 +172,21 @@ def _read_idx(known, found, part):
     return images.reshape(wanted, -1), labels
 
 
-def _check_labels(known, path, labels, counts):
+def _check_labels(known, found, part, labels, counts):
+    if known.kind == "idx":
+        where = found[f"{part}_labels"]
+    else:
+        where = f"{found.get('archive') or found.get('all') or _folder(found)}, images to {part}"
     if labels.max() >= len(counts):
         at = int(np.argmax(labels >= len(counts)))
         raise Unusable(
-            f"{path}: labels of {known.name} should lie from 0 to {len(counts) - 1}. Number {at} is {labels[at]}."
+            f"{where}: labels of {known.name} should lie from 0 to {len(counts) - 1}. Number {at} is {labels[at]}."
         )
-    found = np.bincount(labels, minlength=len(counts))
-    differ = np.flatnonzero(found != counts)
+    numbers = np.bincount(labels, minlength=len(counts))
+    differ = np.flatnonzero(numbers != counts)
     if len(differ):
         one = differ[0]
         raise Unusable(
-            f"{path}: {known.name} has {counts[one]} images of class {one} here. The file has {found[one]}: "
-            "it holds other data."
+            f"{where}: {known.name} has {counts[one]} images of class {one} here. There are {numbers[one]}: "
+            "these are other data."
         )

@@ -36,7 +36,7 @@ def making(path: Path) -> Iterator[Path | None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(path.name + ".lock"), "w")  # noqa: SIM115
     except OSError as err:
-        raise _unwritable(path, err) from err
+        raise unwritable(path, err) from err
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
@@ -47,11 +47,12 @@ def making(path: Path) -> Iterator[Path | None]:
                 yield temporary
         except InputError as err:
             if isinstance(err.__cause__, OSError) and not isinstance(err, Unusable):
-                raise _unwritable(path, err.__cause__) from err.__cause__
+                raise unwritable(path, err.__cause__) from err.__cause__
             raise
 
 
-def _unwritable(path, err):
+def unwritable(path: Path, err: OSError) -> InputError:
+    """Error of a cache that cannot be written to."""
     return InputError(
         f"{path}: cannot be written ({err.strerror or err}). Free some space, or name another folder for caches in "
         "XDG_CACHE_HOME."
