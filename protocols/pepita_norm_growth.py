@@ -5,9 +5,9 @@ G. Dellaferrera, G. Kreiman (2022), ICML, PMLR 162:4937-4955, figure 3c and appe
 once the learning rate has been divided by ten after epoch 60, but does not saturate. The proof of antialignment
 (appendix E) assumes that it grows.
 
-Ours: Fashion-MNIST, and 150 epochs: all three claims can be told from 90 epochs after the decay, and 1000 take more than
-two hours (``--set epochs=1000``). To tell the decay from what would have happened anyway, as errors become fewer, the
-same nets also go on without it. Criteria were set before the full-size run.
+Ours: Fashion-MNIST, and 150 epochs: the claims can be told from 90 epochs after the decay, and 1000 take two hours
+(``--set epochs=1000``). To tell the decay from what would have happened anyway, as errors become fewer, the same nets
+also go on without it. Criteria were set before the full-size run.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import numpy as np
 from neuroplast import figures
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _images
+from neuroplast.protocols import _images, _pairs
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, figure 3c and appendix F", "doi": ""}
 EXPECTED_TIME = "20 min on two idle cores"
@@ -74,7 +74,7 @@ def rates(dataset, schedule="decay"):
 def _grows(dataset):
     norm = _norm(dataset)[:, :GROWING]
     steps = np.diff(norm, axis=1)
-    text = f"from {_images.range_of(norm[:, 0], 2)} after the first to {_images.range_of(norm[:, -1], 2)} after "
+    text = f"from {_pairs.between(norm[:, 0], 2)} after the first to {_pairs.between(norm[:, -1], 2)} after "
     return f"{text}{norm.shape[1]} epochs; smallest step {steps.min():.2g}", holds((steps > 0).all())
 
 
@@ -85,7 +85,7 @@ def _ratio(schedule, verdict):
             return "too few epochs before or after the decay", "not run"
         before, after, _ = found
         text = f"{np.mean(before):.2g} each epoch before, {np.mean(after):.2g} after"
-        return f"{text}: a factor of {_images.range_of(after / before, 2)}", holds(verdict(after / before).all())
+        return f"{text}: a factor of {_pairs.between(after / before, 2)}", holds(verdict(after / before).all())
 
     return check
 
@@ -96,7 +96,7 @@ def _goes_on(dataset):
         return "too few epochs after the decay", "not run"
     _, after, last = found
     steps = np.diff(_norm(dataset)[:, -1 - dataset.attrs["window"] :], axis=1)
-    text = f"{np.mean(last):.2g} each epoch, {_images.range_of(last / after, 2)} of that after the decay"
+    text = f"{np.mean(last):.2g} each epoch, {_pairs.between(last / after, 2)} of that after the decay"
     return f"{text}; smallest step {steps.min():.2g}", holds((last > after / 4).all() and (after > 0).all())
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from neuroplast import figures
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _images
+from neuroplast.protocols import _images, _pairs
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, section 3.2", "doi": ""}
 EXPECTED_TIME = "17 min on two idle cores"
@@ -44,7 +44,7 @@ def experiment(parameters, run):
     """Train every net by both variants."""
     p = parameters
     images = _images.load(p.data, p.rows, run)
-    constants = {"decay_at": p.decay_at(images.name)}
+    constants = {"decay_at": _pairs.decay_at(images.name, p.epochs)}
     cases = [_images.Case({"rule": rule}, rule, images, constants) for rule in RULES]
     return _images.train(cases, p, run, keep=("test_accuracy", "train_accuracy", "angle", "norm_w1"))
 
@@ -56,14 +56,14 @@ def _last(dataset):
 
 def _alike(dataset):
     last = _last(dataset)
-    text, verdict = _images.alike(last["pepita_standard"], last["pepita"], MARGIN)
+    text, verdict = _pairs.alike(last["pepita_standard"], last["pepita"], MARGIN)
     means = ", ".join(f"{RULES[name]} {_images.spread(values / 100)}" for name, values in last.items())
     return f"{means}; difference {text}", verdict
 
 
 def _turn(dataset):
     last = dataset.angle.isel(epoch=-1)
-    text = "; ".join(f"{RULES[name]}: {_images.range_of(last.sel(rule=name))}" for name in RULES)
+    text = "; ".join(f"{RULES[name]}: {_pairs.between(last.sel(rule=name))}" for name in RULES)
     return f"{text} degrees", holds((last > 90 + TURNED).all())
 
 
@@ -72,7 +72,7 @@ EXPECTED = [
     Claim(
         "the standard pass's presynaptic activity does as well",
         f'"did not affect the network performance"; here: 90 % interval of the paired difference within {MARGIN:g} '
-        f"points, at least {_images.PAIRS} nets",
+        f"points, at least {_pairs.PAIRS} nets",
         _alike,
     ),
     Claim(
@@ -90,7 +90,7 @@ def figure(dataset):
         here, style = dataset.sel(rule=name).transpose("net", "epoch"), {"color": COLOURS[name]}
         figures.median_quartile_curve(axes[0], here.epoch + 1, 100 * here.test_accuracy, label, **style)
         axes[2].plot(here.epoch + 1, here.angle.T, linewidth=1, **style)
-    _images.pairs(axes[1], _last(dataset), RULES)
+    _pairs.draw(axes[1], _last(dataset), RULES)
     axes[2].axhline(90, color="0.6", linestyle=":", linewidth=1)
     axes[0].set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{dataset.attrs['data']} (median, quartiles)")
     axes[1].set(ylabel="test accuracy after the last epoch (%)", title="each net")
