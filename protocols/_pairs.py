@@ -64,7 +64,7 @@ def between(values, digits: int = 1) -> str:
 
 
 def draw(ax, values: Mapping, labels: Mapping) -> None:
-    """Values of each net under several rules, those of one net joined; thick lines are means.
+    """Accuracies (%) of each net under several rules, those of one net joined; thick lines are means.
 
     Parameters
     ----------
@@ -77,3 +77,4 @@ def draw(ax, values: Mapping, labels: Mapping) -> None:
     for place, mean in enumerate(found.mean(axis=1)):
         ax.hlines(mean, place - 0.15, place + 0.15, color="black", linewidth=2.5)
     ax.set(xticks=range(len(found)), xticklabels=[labels[name] for name in values], xlim=(-0.5, len(found) - 0.5))
+    ax.set_ylabel("test accuracy (%)")

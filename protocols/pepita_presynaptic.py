@@ -93,7 +93,7 @@ def figure(dataset):
     _pairs.draw(axes[1], _last(dataset), RULES)
     axes[2].axhline(90, color="0.6", linestyle=":", linewidth=1)
     axes[0].set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{dataset.attrs['data']} (median, quartiles)")
-    axes[1].set(ylabel="test accuracy after the last epoch (%)", title="each net")
+    axes[1].set_title("each net, after the last epoch")
     axes[2].set(xlabel="epoch", ylabel="angle of $W_1^T W_2^T$ to F (degrees)", title="each net")
     axes[0].legend(loc="lower right", title="presynaptic activity of pass")
     return fig

@@ -139,6 +139,8 @@ def figure(dataset):
     axes[0].axhline(90, color="0.6", linestyle=":", linewidth=1)
     axes[0].set(xlabel="epoch", ylabel="angle of $W_1^T W_2^T$ to F (degrees)", title="each net")
     axes[1].set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{dataset.attrs['data']} (median, quartiles)")
-    axes[2].set(xlabel="epoch", ylabel="Frobenius norm of $W_1$", title="each net", yscale="log")
+    axes[2].set(xlabel="epoch", ylabel="Frobenius norm of $W_1$", title="each net")
+    if dataset.norm_w1.max() > 3 * dataset.norm_w1.min():
+        axes[2].set_yscale("log")
     axes[1].legend(loc="lower right")
     return fig
