@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroplast import data, figures
+from neuroplast.data import Images
 from neuroplast.errors import InputError
 from neuroplast.layered import METRICS
 from neuroplast.models import feedforward, pepita
@@ -108,7 +109,7 @@ class Several(Common):
         choices=NAMES,
     )
 
-    def images(self) -> list[data.Images]:
+    def images(self) -> list[Images]:
         """Those that are on this machine."""
         names = [name for name in self.data if data.present(name)]
         return [load(name, self.rows) for name in names or [STAND_IN]]
@@ -131,11 +132,11 @@ class Case:
 
     coords: Mapping
     rule: str
-    images: data.Images
+    images: Images
     constants: Mapping = field(default_factory=dict)
 
 
-def load(name: str, rows: int = 0, run=None) -> data.Images:
+def load(name: str, rows: int = 0, run=None) -> Images:
     """A data set; "auto" is Fashion-MNIST, or digits where that is absent, of which `run` is told.
 
     Raises
@@ -239,41 +240,6 @@ def used() -> Claim:
         return name if name == WANTED else f"{name}; {absent(WANTED)}", "holds" if name == WANTED else "not run"
 
     return Claim("Fashion-MNIST is learned", "ours: the paper has MNIST and CIFAR", check)
-
-
-def row(name: str, judge):
-    """Check of a claim about a data set, which is "not run" where that is not among the results along ``images``.
-
-    Parameters
-    ----------
-    name : str
-    judge : callable
-        From the results on that data set to what was measured and a verdict.
-    """
-
-    def check(dataset):
-        return judge(dataset.sel(images=name)) if name in dataset.images else (absent(name), "not run")
-
-    return check
-
-
-def ends(accuracy) -> str:
-    """Accuracies after the last and in the best epoch of each rule, in per cent."""
-    texts = []
-    for rule in accuracy.rule.values:
-        curve = accuracy.sel(rule=rule)
-        texts.append(f"{LABELS[rule]} {spread(curve.isel(epoch=-1))} (best {spread(curve.max('epoch'))})")
-    return ", ".join(texts)
-
-
-def curves(ax, accuracy) -> None:
-    """Accuracies by rule, net and epoch in per cent: median and quartiles over nets."""
-    for name in accuracy.rule.values:
-        curve = 100 * accuracy.sel(rule=name).transpose("net", "epoch")
-        if np.isfinite(curve).any():
-            colour = COLOURS.get(name, "0.5")
-            figures.median_quartile_curve(ax, accuracy.epoch + 1, curve, LABELS[name], color=colour)
-    ax.set(xlabel="epoch")
 
 
 def spread(values) -> str:
