@@ -254,41 +254,6 @@ def used() -> Claim:
     return Claim("Fashion-MNIST is learned", "ours: the paper has MNIST and CIFAR", check)
 
 
-def row(name: str, judge):
-    """Check of a claim about a data set, which is "not run" where that is not among the results along ``images``.
-
-    Parameters
-    ----------
-    name : str
-    judge : callable
-        From the results on that data set to what was measured and a verdict.
-    """
-
-    def check(dataset):
-        return judge(dataset.sel(images=name)) if name in dataset.images else (absent(name), "not run")
-
-    return check
-
-
-def ends(accuracy) -> str:
-    """Accuracies after the last and in the best epoch of each rule, in per cent."""
-    texts = []
-    for rule in accuracy.rule.values:
-        curve = accuracy.sel(rule=rule)
-        texts.append(f"{LABELS[rule]} {spread(curve.isel(epoch=-1))} (best {spread(curve.max('epoch'))})")
-    return ", ".join(texts)
-
-
-def curves(ax, accuracy) -> None:
-    """Accuracies by rule, net and epoch in per cent: median and quartiles over nets."""
-    for name in accuracy.rule.values:
-        curve = 100 * accuracy.sel(rule=name).transpose("net", "epoch")
-        if np.isfinite(curve).any():
-            colour = COLOURS.get(name, "0.5")
-            figures.median_quartile_curve(ax, accuracy.epoch + 1, curve, LABELS[name], color=colour)
-    ax.set(xlabel="epoch")
-
-
 def spread(values) -> str:
     """Mean and standard deviation of accuracies over nets, in per cent."""
     values = 100 * np.asarray(values, float)

