@@ -5,7 +5,7 @@ same number have the same initial forward weights under all rules but DRTP, whos
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +32,14 @@ from neuroplast.rules import (
     Rule,
 )
 from neuroplast.traces import combine
+
+#: Ours: noise without a mean, which is half of the strength in the paper's.
+CENTRED = replace(
+    RANDOM_PERTURBATION,
+    name="centred_perturbation",
+    modulation="r = x + strength*(rand() - 0.5)",
+    reference="none: noise whose mean is zero",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ NETWORKS = {
     "frozen": Network("F = 0", pepita, FROZEN_HIDDEN),
     "pepita_standard": Network("PEPITA, standard presynaptic", pepita, PEPITA_STANDARD, rates="pepita"),
     "random_perturbation": Network("random perturbation", pepita, RANDOM_PERTURBATION, rates="pepita"),
+    "centred_perturbation": Network("centred perturbation", pepita, CENTRED, rates="pepita"),
     "error_sign": Network("PEPITA, sign of the error", pepita, ERROR_SIGN, rates="pepita"),
 }
 LABELS = {name: network.label for name, network in NETWORKS.items()}
@@ -128,12 +137,15 @@ class Case:
     images : Images
     constants : dict
         Parameters of the model, if not those of `constants`.
+    nets : int, optional
+        How many, if not as many as of the others.
     """
 
     coords: Mapping
     rule: str
     images: Images
     constants: Mapping = field(default_factory=dict)
+    nets: int | None = None
 
 
 def load(name: str, rows: int = 0, run=None) -> Images:
@@ -218,7 +230,7 @@ def train(cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, par
         if key not in models:
             options = {"record": (*record, *run.record), "target": run.target}
             models[key] = network.model.build(chosen, case.images, network.rule, **options)
-        for net in range(p.nets):
+        for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
             label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
             jobs.append(models[key].job(label, coords, p.epochs, seed(run, net), parameters=chosen))
