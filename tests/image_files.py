@@ -88,10 +88,14 @@ def cifar_files(name, seed=0):
     return files | {"test_batch.bin": test.tobytes()}
 
 
-def archive(files, top="cifar-10-batches-bin"):
-    """A tar archive, compressed by gzip, in another order than that of the names."""
+def archive(files, top="cifar-10-batches-bin", links=()):
+    """A tar archive, compressed by gzip, in another order than that of the names; `links` are symbolic ones."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name in links:
+            info = tarfile.TarInfo(f"{top}/{name}")
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(info)
         for name in ["readme.html", *reversed(files)]:
             content = files.get(name, b"<html>")
             info = tarfile.TarInfo(f"{top}/{name}")

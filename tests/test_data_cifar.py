@@ -84,6 +84,7 @@ def test_wrong_content_is_said(small, name, how, change, words):
     ("content", "words"),
     [
         (archive({"data_batch_1.bin": cifar_files("cifar10")["data_batch_1.bin"]}), "Missing: data_batch_2.bin, data_"),
+        (archive({}, links=list(cifar_files("cifar10"))), "Missing: data_batch_1.bin, data_batch_2.bin"),
         (b"", "should be a tar archive compressed by gzip"),
         (b"<html>", "should be a tar archive compressed by gzip"),
         (gzip.compress(b"nothing of the kind"), "should be a tar archive compressed by gzip"),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_files import idx, small_sets  # noqa: F401
 
+from neuroplast.data import unpacked
 from neuroplast.data.idx import read_idx
 from neuroplast.errors import InputError
 
@@ -78,7 +79,14 @@ def test_says_what_a_compressed_file_is(small, content, words):
     with pytest.raises(InputError) as caught:
         read_idx(path, 3)
     assert str(path) in str(caught.value) and words in str(caught.value)
-    assert not [left for left in (small / "cache").rglob("*") if left.is_file() and left.suffix != ".lock"]
+    assert not [left for left in (small / "cache").rglob("*") if left.is_file() and left.name != ".lock"]
+
+
+def test_what_follows_the_last_block_is_noticed(small, monkeypatch):
+    monkeypatch.setattr(unpacked, "CHUNK", IMAGES.size // 2)
+    (small / "file.gz").write_bytes(gzip.compress(idx(IMAGES) + b"0"))
+    with pytest.raises(InputError, match="It holds more"):
+        read_idx(small / "file.gz", 3)
 
 
 def test_missing_and_folder(small):

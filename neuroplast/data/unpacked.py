@@ -34,7 +34,7 @@ def making(path: Path) -> Iterator[Path | None]:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_name(path.name + ".lock"), "w")  # noqa: SIM115
+        lock = open(path.with_name(".lock"), "w")
     except OSError as err:
         raise unwritable(path, err) from err
     with lock:
