@@ -142,5 +142,5 @@ def figure(dataset):
     axes[2].set(xlabel="epoch", ylabel="Frobenius norm of $W_1$", title="each net")
     if dataset.norm_w1.max() > 3 * dataset.norm_w1.min():
         axes[2].set_yscale("log")
-    axes[1].legend(loc="lower right")
+    axes[1].legend(loc="best")
     return fig
