@@ -117,7 +117,7 @@ class Parameters:
     inputs: int = parameter(30, "inputs", least=1)
     hidden: int = parameter(20, "hidden neurons", least=1)
     outputs: int = parameter(5, "outputs", least=1)
-    batch: int = parameter(64, "inputs that are presented side by side, to copies that share the weights", least=2)
+    batch: int = parameter(64, "inputs that are presented side by side, to copies that share the weights", least=1)
     eta: float = parameter(0.01, "learning rate of both layers")
     f_scale: float = parameter(0.2, "scale of the feedback weights; negative ones subtract F e")
     first: int = parameter(0, "trials in which W_1 learns; 0: in all", least=0)
@@ -127,9 +127,9 @@ class Parameters:
 
     def __post_init__(self):
         check_time("tau", self.tau)
-        for name, least in {"inputs": 1, "hidden": 1, "outputs": 1, "batch": 2, "every": 1}.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} should be at least {least}. Got {getattr(self, name)}.")
+        for name in ("inputs", "hidden", "outputs", "batch", "every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} should be at least 1. Got {getattr(self, name)}.")
 
 
 def build(parameters, rule=PEPITA, *, seed=0, record=(), target="cpp", dtype="float64", threads=1):
