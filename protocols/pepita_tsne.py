@@ -61,7 +61,7 @@ def experiment(parameters, run):
     pure, accuracy, shown = [], [], None
     for net in found.net.values:
         after = [found[f"w_{name}"].sel(net=net).isel(snapshot=-1).values for name in names]
-        state = model.initial_values(constants, images, 1000 * run.seed + int(net))
+        state = model.initial_values(constants, images, _images.seed(run, int(net)))
         before = [np.reshape(state[f"{name}.w"], w.shape) for name, w in zip(names, after, strict=True)]
         trained = hidden(x, after)
         accuracy.append(float(np.mean((trained @ after[-1]).argmax(axis=1) == labels)))

@@ -32,7 +32,6 @@ BINS = 101
 INITIAL = "initial"
 LABELS = {INITIAL: "initial", **_images.LABELS}
 FITTED = ("mean", "sd", "df", "loc", "scale", "aic", "kurtosis")
-SHOWN = ("df", "aic", "kurtosis")
 NORMAL_DF = 30.0
 NORMAL = "here: more than 30 degrees of freedom (df), excess kurtosis within 0.5 of 0, each net"
 STUDENT = "here: fewer than 30 df, AIC lower by more than 10, each net"
@@ -45,7 +44,7 @@ class Parameters(_images.Common):
     rules: tuple = parameter(("bp", "fa", "pepita", "drtp"), "rules; the paper has bp and pepita")
 
     def __post_init__(self):
-        _images.check_rules(self.rules)
+        _images.check_rules(self.rules, needed=("bp", "pepita"))
 
 
 QUICK = {"rows": 1000, "epochs": 3, "hidden": (64,), "nets": 2, "rules": ("bp", "pepita")}
@@ -68,98 +67,86 @@ def experiment(parameters, run):
     # Before learning they are the same under all rules but DRTP.
     model, constants = _images.NETWORKS["bp"].model, _images.constants(images.name, "bp", hidden=p.hidden)
     for net in found.net.values:
-        state = model.initial_values(constants, images, 1000 * run.seed + net)
+        state = model.initial_values(constants, images, _images.seed(run, int(net)))
         weights |= {(INITIAL, layer, net): np.ravel(state[f"w{layer}.w"]) for layer in layers}
     results = measured(weights, layers)
     return results.assign(test_accuracy=found.test_accuracy.reindex(rule=results.rule)).assign_attrs(found.attrs)
 
 
 def measured(weights, layers):
-    """Fits, ranges and histograms of the weights of (rule, layer, net); a layer has the same bins throughout."""
-    limits = {layer: max(np.abs(w).max() for key, w in weights.items() if key[1] == layer) for layer in layers}
-    edges = {layer: np.linspace(-limit, limit, BINS + 1) for layer, limit in limits.items()}
+    """Fits, ranges and histograms of the weights of (rule, layer, net); a layer has the same bins throughout.
+
+    The bins leave out weights far beyond the others, which would make them wide.
+    """
+    far = {key: 1.2 * np.quantile(np.abs(w), 0.9999) for key, w in weights.items()}
+    limits = [max(limit for key, limit in far.items() if key[1] == layer) for layer in layers]
+    edges = {layer: np.linspace(-limit, limit, BINS + 1) for layer, limit in zip(layers, limits, strict=True)}
     parts = []
     for (rule, layer, net), w in weights.items():
         fit = {name: value for name, value in normal_or_student(w).items() if name in FITTED}
-        fit |= {"range": np.ptp(w), "density": ("bin", np.histogram(w, edges[layer], density=True)[0])}
+        fit |= {
+            "range": np.ptp(w),
+            "density": ("bin", np.histogram(w, edges[layer])[0] / (w.size * np.ptp(edges[layer][:2]))),
+        }
         parts.append(({"rule": rule, "layer": int(layer), "net": int(net)}, xr.Dataset(fit)))
-    centres = [(edges[layer][1:] + edges[layer][:-1]) / 2 for layer in layers]
-    return combine(parts).assign(weight=(("layer", "bin"), np.array(centres)))
+    return combine(parts).assign(weight=(("layer", "edge"), np.array([edges[layer] for layer in layers])))
 
 
-def _last(dataset):
-    return int(dataset.layer[-1])
+def _span(values):
+    """Lowest and highest number of the nets, in words."""
+    low, high = (f"{float(value):.3g}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
 
 
-def _text(dataset, layer, measure, rules, form="{:.3g}"):
-    """A number of every rule: mean over nets, and lowest to highest."""
-    texts = []
-    for rule in rules:
-        values = dataset[measure].sel(rule=rule, layer=layer).values
-        low, high = form.format(values.min()), form.format(values.max())
-        texts.append(f"{LABELS[rule]} {low}" + (f" to {high}" if high != low else ""))
-    return ", ".join(texts)
+def _of_rules(part, rules):
+    return ", ".join(f"{LABELS[rule]} {_span(part.sel(rule=rule))}" for rule in rules)
 
 
-def _pair(check):
-    """A claim about BP and PEPITA, "not run" if one of them is not there."""
-
-    def checked(dataset):
-        if not {"bp", "pepita"} <= set(dataset.rule.values):
-            return "not among these rules", "not run"
-        return check(dataset)
-
-    return checked
+def _pair(dataset, layer, measure):
+    """A number of BP's and of PEPITA's nets; layer 0 is the last one."""
+    part = dataset[measure].isel(layer=layer - 1)
+    return part, part.sel(rule="bp"), part.sel(rule="pepita")
 
 
 def _alike(dataset):
-    bp, ours = (dataset.sd.sel(rule=rule, layer=1) for rule in ("bp", "pepita"))
-    text = f"sd: {_text(dataset, 1, 'sd', (INITIAL, 'bp', 'pepita'))}"
-    return text, holds((abs(ours / bp - 1) < 0.1).all())
+    part, bp, ours = _pair(dataset, 1, "sd")
+    return f"sd: {_of_rules(part, (INITIAL, 'bp', 'pepita'))}", holds((abs(ours / bp - 1) < 0.1).all())
 
 
 def _greater_range(dataset):
-    bp, ours = (dataset["range"].sel(rule=rule, layer=1) for rule in ("bp", "pepita"))
-    return _text(dataset, 1, "range", (INITIAL, "bp", "pepita")), holds((bp > ours).all())
+    part, bp, ours = _pair(dataset, 1, "range")
+    return _of_rules(part, (INITIAL, "bp", "pepita")), holds((bp > ours).all())
 
 
 def _wider(dataset):
-    bp, ours = (dataset.sd.sel(rule=rule, layer=_last(dataset)) for rule in ("bp", "pepita"))
-    return f"sd: {_text(dataset, _last(dataset), 'sd', dataset.rule.values)}", holds((ours > bp).all())
+    part, bp, ours = _pair(dataset, 0, "sd")
+    return f"sd: {_of_rules(part, part.rule.values)}", holds((ours > bp).all())
 
 
 def _heavier(dataset):
-    last = dataset.sel(layer=_last(dataset))
-    bp, ours = last.sel(rule="bp"), last.sel(rule="pepita")
-    text = f"excess kurtosis: {_text(dataset, _last(dataset), 'kurtosis', dataset.rule.values)}"
-    return text, holds(((ours.kurtosis > bp.kurtosis) & (ours.df < bp.df)).all())
+    part, bp, ours = _pair(dataset, 0, "kurtosis")
+    return f"excess kurtosis: {_of_rules(part, part.rule.values)}", holds((ours > bp).all())
 
 
-def _fit(rule, layer, student):
-    """A claim about which distribution fits a rule's weights."""
+def _fit(rule, layer, heavy):
+    """A claim about which distribution describes the weights of a rule; layer 0 is the last one."""
 
     def check(dataset):
-        if rule not in dataset.rule:
-            return "not among these rules", "not run"
-        at = layer or _last(dataset)
-        part = dataset.sel(rule=rule, layer=at)
-        found = ", ".join(f"{measure} {_text(dataset, at, measure, [rule]).split(' ', 1)[1]}" for measure in SHOWN)
-        good = (
-            (part.df < NORMAL_DF) & (part.aic > 10) if student else (part.df > NORMAL_DF) & (abs(part.kurtosis) < 0.5)
-        )
-        return found, holds(good.all())
+        part = dataset.sel(rule=rule).isel(layer=layer - 1)
+        text = ", ".join(f"{name} {_span(part[name])}" for name in ("df", "aic", "kurtosis"))
+        student = (part.df < NORMAL_DF) & (part.aic > 10)
+        normal = (part.df > NORMAL_DF) & (abs(part.kurtosis) < 0.5)
+        return text, holds((student if heavy else normal).all())
 
     return check
 
 
 EXPECTED = [
     _images.used(),
-    Claim("first layer: BP and PEPITA alike", "similar; here: sd within 10 % in each net", _pair(_alike)),
-    Claim("first layer: BP's range is greater", "slightly greater; here: in each net", _pair(_greater_range)),
-    Claim("last layer: PEPITA's are wider", "significantly larger; here: sd above BP's in each net", _pair(_wider)),
-    Claim(
-        "last layer: with heavier tails", "here: more excess kurtosis, fewer df than BP's, each net", _pair(_heavier)
-    ),
+    Claim("first layer: BP and PEPITA alike", "similar; here: sd within 10 % in each net", _alike),
+    Claim("first layer: BP's range is greater", "slightly greater; here: in each net", _greater_range),
+    Claim("last layer: PEPITA's are wider", "significantly larger; here: sd above BP's in each net", _wider),
+    Claim("last layer: with heavier tails", "here: excess kurtosis above BP's in each net", _heavier),
     Claim("last layer: BP's are normal", f"can be fit with a normal curve; {NORMAL}", _fit("bp", 0, False)),
     Claim("last layer: PEPITA's are Student's t", f"better described by it; {STUDENT}", _fit("pepita", 0, True)),
     Claim("first layer: BP's are normal", f"appendix H names no layer; {NORMAL}", _fit("bp", 1, False)),
@@ -169,33 +156,24 @@ EXPECTED = [
 
 def figure(dataset):
     """Histograms of a net's weights, a row for each layer and a column for each rule, with both fits."""
-    rules = [rule for rule in dataset.rule.values if rule != INITIAL]
-    fig, axes = figures.subplots(
-        dataset.sizes["layer"], len(rules), width=2.6, height=2.3, sharex="row", sharey="row", squeeze=False
-    )
-    for row, layer in zip(axes, dataset.layer.values, strict=True):
+    rules, layers = [rule for rule in dataset.rule.values if rule != INITIAL], dataset.layer.values
+    options = {"width": 2.6, "height": 2.3, "sharex": "row", "sharey": "row", "squeeze": False}
+    fig, axes = figures.subplots(len(layers), len(rules), **options)
+    for row, layer in zip(axes, layers, strict=True):
+        net = dataset.sel(layer=layer).isel(net=0)
+        edges, x = net.weight.values, np.linspace(*net.weight.values[[0, -1]], 400)
+        floor, top = 0.5 * float(net.density.where(net.density > 0).min()), 2 * float(net.density.max())
         for ax, rule in zip(row, rules, strict=True):
-            net = dataset.sel(layer=layer).isel(net=0)
-            part, x = net.sel(rule=rule), net.weight.values
-            ax.stairs(net.density.sel(rule=INITIAL), _edges(x), color="0.6")
-            ax.stairs(part.density, _edges(x), fill=True, alpha=0.4, color=_images.COLOURS.get(rule, "0.3"))
-            floor = 0.5 * float(part.density.where(part.density > 0).min())
-            for name, style in (("normal", "--"), ("student", "-")):
-                made = (
-                    norm.pdf(x, part["mean"], part.sd)
-                    if name == "normal"
-                    else t.pdf(x, part.df, part["loc"], part.scale)
-                )
-                ax.plot(x, np.where(made > floor, made, np.nan), style, color="black", linewidth=1)
-            ax.set(yscale="log")
-            ax.set_title(f"{LABELS[rule]}, $W_{layer}$: t with {float(part.df):.3g} df")
+            part = net.sel(rule=rule)
+            ax.stairs(part.density, edges, fill=True, alpha=0.4, color=_images.COLOURS.get(rule, "0.3"))
+            if rule != "drtp":
+                ax.stairs(net.density.sel(rule=INITIAL), edges, color="0.6", label="initial")
+            ax.plot(x, norm.pdf(x, part["mean"], part.sd), "k--", linewidth=1, label="normal")
+            ax.plot(x, t.pdf(x, part.df, part["loc"], part.scale), "k-", linewidth=1, label="Student's t")
+            few = float(part.df) < 1000
+            ax.set_title(f"{LABELS[rule]}, $W_{layer}$" + (f": {float(part.df):.2g} df" if few else ""))
+        row[0].set(yscale="log", ylim=(floor, top), ylabel="density")
     for ax in axes[-1]:
         ax.set(xlabel="weight")
-    for ax in axes[:, 0]:
-        ax.set(ylabel="density")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig
-
-
-def _edges(centres):
-    half = (centres[1] - centres[0]) / 2
-    return np.append(centres - half, centres[-1] + half)
