@@ -8,9 +8,9 @@ weights ends at more than 90 degrees from F with the paper's sign and at less wi
 
 With e = -E x and the mean over x, W_1' = -W_1 F E and W_2' = (I + W_2 W_1 F) E W_1^T. The proof trains W_1 with
 W_2 = 0, then W_2 with W_1 held ("in turn": a half of the time each). As long as W_2 = 0, E = T, and W_2's learning
-changes the inner product at the rate -tr(T W_1^T W_1 F), minus half of the rate at which W_1's learning changes the
-squared norm: it falls exactly if the norm grows. That it does grow is assumed. "Together" both learn all the time, as in
-the algorithm; there the proof says nothing once W_2 has grown.
+changes the inner product at the rate -tr(T W_1^T W_1 F), minus half of the rate at which W_1's learning changes
+the squared norm: it falls exactly if the norm grows. That it does grow is assumed. "Together" both learn all the time,
+as in the algorithm; there the proof says nothing once W_2 has grown.
 
 Ours: all sizes; both presynaptic terms, of the standard pass (the proof's) and of the modulated one (algorithm 1), for
 which the mean flow is as exact. Time is in units of 1/eta. Sizes and criteria were chosen with the flow and four nets,
@@ -140,7 +140,7 @@ def _follows(dataset):
 def _for_both(dataset, sign, order, measure, good):
     """A number for each net, and whether it is good for all, under both presynaptic terms."""
     found = {name: measure(dataset.sel(presynaptic=name, sign=sign, order=order)) for name in RULES}
-    text = "; ".join(f"{name} {values.min():.3g} to {values.max():.3g}" for name, values in found.items())
+    text = "; ".join(f"{name} {values.min():.4g} to {values.max():.4g}" for name, values in found.items())
     return text, holds(all(good(values).all() for values in found.values()))
 
 
