@@ -34,12 +34,12 @@ from neuroplast.rules import PEPITA, PEPITA_STANDARD
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, appendix E", "doi": ""}
-EXPECTED_TIME = "1 min on two idle cores"
+EXPECTED_TIME = "20 s on two idle cores"
 RULES = {"modulated": PEPITA, "standard": PEPITA_STANDARD}
 SIGNS = {1: "x + F e", -1: "x - F e"}
 ORDERS = ("together", "in turn")
 SNAPSHOTS = 100
-MEASURES = {"overlap": "inner product", "angle": "angle (degrees)", "norm1": "norm of $W_1$ (of the initial one)"}
+MEASURES = {"overlap": "inner product", "angle": "angle (degrees)", "norm1": "norm of $W_1$ / initial"}
 
 
 @dataclass(frozen=True)
@@ -241,5 +241,5 @@ def figure(dataset):
     for label, colour in zip(SIGNS.values(), figures.COLOURS, strict=False):
         axes[0, 0].plot([], [], color=colour, linewidth=2, label=f"input {label}")
     axes[0, 0].plot([], [], color="black", linestyle="--", linewidth=0.6, label="flow")
-    axes[0, 0].legend()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig

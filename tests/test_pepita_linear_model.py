@@ -119,3 +119,14 @@ def test_a_compiled_model_keeps_its_sizes():
     model = linear.build(linear.Parameters(**SIZES), target="numpy")
     with pytest.raises(InputError, match="hidden is part of the compiled model 'pepita_linear', which has 4. Got 7"):
         model.run(1, parameters=linear.Parameters(**SIZES | {"hidden": 7}))
+
+
+def test_a_run_in_pieces_is_the_whole_run():
+    model = linear.build(linear.Parameters(**SIZES), seed=2, target="numpy")
+    begin, counts = model.initial(), model.counts(3)
+    length = model.simulation.build().length(counts)
+    whole, state = model.simulation.run(begin, seed=2, counts=counts).state, begin
+    for start in range(length):  # cut before every event and phase
+        state = model.simulation.run(state, start=start, stop=start + 1, seed=2, counts=counts).state
+    for name in whole:
+        np.testing.assert_array_equal(state[name], whole[name], err_msg=name)
