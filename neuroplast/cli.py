@@ -318,6 +318,44 @@ def bench(
         typer.echo(json_file)
 
 
+data = typer.Typer(no_args_is_help=True, help="Images to learn from: which there are, where, and how to get them.")
+app.add_typer(data, name="data")
+DataName = Annotated[str, typer.Argument(metavar="NAME", help="As neuroplast data list has it.")]
+
+
+@data.command("list")
+@reporting
+def list_data():
+    """Data sets: how large, and where they are on this machine or how to get them."""
+    from rich.console import Console
+
+    from neuroplast.data.listing import print_sets
+
+    print_sets(Console())
+
+
+@data.command("path")
+@reporting
+def data_path(name: DataName):
+    """Print the files that are read, one a line."""
+    from neuroplast.data import files
+
+    for path in files(name).values():
+        typer.echo(path)
+
+
+@data.command("get")
+@reporting
+def data_get(name: DataName):
+    """Download a data set unless it is there, check it, and print its files."""
+    from rich.console import Console
+
+    from neuroplast.data import get
+
+    for path in get(name, Console(stderr=True)).values():
+        typer.echo(path)
+
+
 def _benchmarks(folders):
     """Modules that define ``run``; the others in the package are their parts."""
     names = []

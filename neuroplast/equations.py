@@ -74,3 +74,27 @@ m += (1 - beta_m)*(dt/T_post*change - m)
 v += (1 - beta_v)*((dt/T_post*change)**2 - v)
 w += eta*m/(1 - beta_m**updates)/(sqrt(v/(1 - beta_v**updates)) + epsilon)
 """
+
+#: What learning from batches adds to a projection whose copies share it: `n_valid` copies hold data.
+BATCH_GRADIENT = """
+G : 1                            # gradient, summed over the batch
+change = -G/n_valid : 1          # direction in which the weight moves: down the mean gradient
+"""
+
+#: What momentum adds: the change goes on, and the rate falls at some epochs.
+MOMENTUM = """
+velocity : 1                     # running sum of changes
+momentum : 1 (shared, constant)  # what it keeps from batch to batch
+eta : 1 (shared, constant)       # learning rate
+decay : 1 (shared, constant)     # factor of the rate at each of the epochs
+fall_1 : integer (shared, constant)  # epochs, counted from 0, at which the rate falls
+fall_2 : integer (shared, constant)
+fall_3 : integer (shared, constant)
+falls = int(epoch >= fall_1) + int(epoch >= fall_2) + int(epoch >= fall_3) : 1 (shared)
+"""
+
+#: Euler's step of tau_v dvelocity/dt = -velocity + eta change/(1 - momentum), with dt/tau_v = 1 - momentum.
+APPLY_MOMENTUM = """
+velocity = momentum*velocity + eta*decay**falls*change
+w += velocity
+"""

@@ -25,6 +25,29 @@ def trials_and_tests(trials, task) -> dict[str, int]:
     return {"trial": trials, "tests": len(task.tests)}
 
 
+def steps_of_trials(task, counts) -> dict[str, np.ndarray]:
+    """Steps of each trial of a task whose conditions may last differently long."""
+    steps = np.array([condition.samples - 1 for condition in task.conditions])
+    order = task.order[np.arange(counts["trial"]) % len(task.order)]
+    return {"trial": steps[order], "fits": steps[order], "tests": steps[task.tests]}
+
+
+def check_size(name, ours, given) -> None:
+    """Refuse a task that is larger than the one that was compiled, or has other channels.
+
+    Raises
+    ------
+    InputError
+    """
+    ours, given = _size(ours), _size(given)
+    if any(ours[key] != given[key] for key in SAME) or any(ours[key] < given[key] for key in ours):
+        raise InputError(
+            f"The compiled model '{name}' takes tasks with {_text(ours, SAME)}, and up to "
+            f"{_text(ours, LARGEST)}. Got {_text(given, SAME)}, {_text(given, LARGEST)}; build a model with the "
+            "largest task, and one for each number of channels."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network with its schedule, ready to run; one compiled simulation serves any number of nets.
@@ -46,6 +69,11 @@ class Model:
         Seed of the initial values and the noise where none is given.
     passes : callable
         ``passes(trials, task)`` gives the counts of the schedule; what is counted may be epochs instead of trials.
+    lengths : callable
+        ``lengths(task, counts)`` gives the steps of each trial by the name of the loop that counts the trials, where
+        they may be fewer than those of the phase.
+    check_task : callable
+        ``check_task(name, ours, given)`` refuses what cannot take the place of the task that was compiled.
     """
 
     simulation: Any = field(repr=False)
@@ -57,6 +85,8 @@ class Model:
     values: Callable[..., dict[str, np.ndarray]] = field(repr=False)
     seed: int = 0
     passes: Callable[..., dict[str, int]] = field(default=trials_and_tests, repr=False)
+    lengths: Callable[..., dict[str, np.ndarray]] = field(default=steps_of_trials, repr=False)
+    check_task: Callable[..., None] = field(default=check_size, repr=False)
 
     def __post_init__(self):
         for name, values in self.initial().items():
@@ -152,10 +182,7 @@ class Model:
     def _expected(self, seed, counts, task):
         """What a net will record: how it appears in the results, names of which there will be nothing, bytes."""
         task = task or self.task
-        steps = np.array([condition.samples - 1 for condition in task.conditions])
-        order = task.order[np.arange(counts["trial"]) % len(task.order)]
-        lengths = {"trial": steps[order], "fits": steps[order], "tests": steps[task.tests]}
-        found = expected(self.simulation, counts, lengths)
+        found = expected(self.simulation, counts, self.lengths(task, counts))
         nothing = [item.name for item in self.recorded if found.get(item.monitor, (1, 0))[0] == 0]
         per_epoch = counts["trial"] if "epoch" in counts else None
         recorded = tuple(
@@ -176,13 +203,7 @@ class Model:
                     f"{name} is part of the compiled model '{self.simulation.name}', which has {ours}. Got {given}; "
                     "build a model of its own for it."
                 )
-        ours, given = _size(self.task), _size(task)
-        if any(ours[name] != given[name] for name in SAME) or any(ours[name] < given[name] for name in ours):
-            raise InputError(
-                f"The compiled model '{self.simulation.name}' takes tasks with {_text(ours, SAME)}, and up to "
-                f"{_text(ours, LARGEST)}. Got {_text(given, SAME)}, {_text(given, LARGEST)}; build a model with the "
-                "largest task, and one for each number of channels."
-            )
+        self.check_task(self.simulation.name, self.task, task)
         return parameters, task
 
     def _variable(self, name):

@@ -15,7 +15,7 @@ from brian2.core.variables import ArrayVariable, Subexpression
 from brian2.units.fundamentalunits import DIMENSIONLESS, get_unit
 
 from neuroplast.engine import DenseSynapses, Loop, Phase, Population, Recorder, SpikeRecorder
-from neuroplast.engine.selection import Around
+from neuroplast.engine.selection import Around, check_steps
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.records import SPIKES, Record
@@ -219,8 +219,7 @@ def expected(sim, counts: Mapping[str, int] | None = None, steps: Mapping | None
     counts : dict of str to int, optional
         Passes of loops that differ from the schedule's.
     steps : dict of str to array, optional
-        Steps of each trial, by the name of the loop that counts the trials, where phases may last less long than they
-        are declared.
+        Steps of each trial, by the name of the loop that counts the trials: of the phases with a `length`.
 
     Returns
     -------
@@ -232,31 +231,41 @@ def expected(sim, counts: Mapping[str, int] | None = None, steps: Mapping | None
     InputError
         For a recorder of trials or steps that there are not.
     """
-    counts, found = sim.schedule.counts(dict(counts or {})), {}
+    counts, found, recorders = sim.schedule.counts(dict(counts or {})), {}, []
 
     def visit(body, passes, around):
         for node in body:
             if isinstance(node, Loop):
                 visit(node.body, passes if node.counter else passes * counts[node.name], around.inside(node))
                 continue
+            here = around._replace(before=sim.schedule.before(node))
             for item in node.objects:
                 if isinstance(item, Recorder | SpikeRecorder):
-                    selection, each = item._selection.of_run(node, around, counts), around.in_epoch(counts)
-                    trials = np.arange(around.passes(counts))
-                    chosen = trials if selection.trials is None else np.array(sorted(selection.trials), int)
-                    if isinstance(node, Phase):
-                        most = counts[node.name]
-                        lengths = np.minimum((steps or {}).get(around.trial and around.trial.name, most), most)
-                        end = np.minimum(np.broadcast_to(lengths, each)[chosen % max(each, 1)], selection.last)
-                        records = (end // selection.every - selection.first // selection.every).clip(0).sum()
-                    else:
-                        records = ((chosen + 1) % selection.every == 0).sum()
+                    recorders.append((item, node, here))
+                    records = passes * _records(item._selection.of_run(node, here, counts), node, here, counts, steps)
                     before, size = found.get(item.name, (0, 0))
-                    records = passes * int(records)
                     found[item.name] = before + records, size + round(records * _bytes(item))
 
     visit(sim.schedule.body, 1, Around())
+    check_steps(recorders, counts)
     return found
+
+
+def _records(selection, node, around, counts, steps):
+    """Records of a node in all passes of the loops that count them."""
+    passes = np.arange(around.passes(counts)) if selection.trials is None else np.array(sorted(selection.trials), int)
+    if not isinstance(node, Phase):
+        return int(((passes + 1) % selection.every == 0).sum())
+    each = around.in_epoch(counts)
+
+    def lasting(phase):
+        most, said = counts[phase.name], (steps or {}).get(around.trial and around.trial.name)
+        lengths = most if phase.length is None or said is None else np.minimum(said, most)
+        return np.broadcast_to(lengths, each)[passes % max(each, 1)]
+
+    begin = sum(lasting(phase) for phase in around.before)
+    end = np.minimum(begin + lasting(node), selection.last)
+    return int((end // selection.every - np.maximum(begin, selection.first) // selection.every).clip(0).sum())
 
 
 def _bytes(item):

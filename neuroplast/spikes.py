@@ -8,7 +8,7 @@ map          rate                    takes         for
 ===========  ======================  ============  =============================================================
 shifted      ``max*(h + 1)/2``       -1 to 1       tanh: -1 is silence, 0 is half of the maximum
 scaled       ``max*h``               0 to 1        logistic functions
-rectified    ``max*max(h, 0)``       any           rectifiers; of tanh it silences the negative half
+rectified    ``max*max(h, 0)``       any           rectifiers: all of what is never negative; of tanh it silences half
 ===========  ======================  ============  =============================================================
 
 The spikes are those of a companion `Population`, which reads the rate through ``brian2.linked_var`` and has a Brian2
@@ -65,8 +65,8 @@ class Rate:
     @property
     def map(self) -> str | None:
         """The map that fits; None if the range is not known."""
-        if 0 <= self.low and self.high <= 1:
-            return "scaled"
+        if self.low >= 0:
+            return "scaled" if self.high <= 1 else "rectified"  # which loses nothing of what is never negative
         return "shifted" if -1 <= self.low and self.high <= 1 else None
 
 
@@ -123,9 +123,10 @@ def chosen_map(name: str, rate: Rate, wanted: str | None) -> str:
             f"{known}: shifted for rates from -1 to 1, scaled for 0 to 1, rectified where negative ones mean silence."
         )
     if None not in (wanted, fits) and wanted not in (fits, "rectified"):
+        or_silence = "" if fits == "rectified" else ", or map=rectified, which silences negative rates"
         raise InputError(
             f"{name}: map={wanted} is not for rates from {rate.low:g} to {rate.high:g}, between which {rate.variable} "
-            f"lies. Use map={fits}, or map=rectified, which silences negative rates."
+            f"lies. Use map={fits}{or_silence}."
         )
     return wanted or fits
 

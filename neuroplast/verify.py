@@ -194,6 +194,46 @@ def _autapse(vectors, target):
     return deviations, ", ".join(results)
 
 
+def _pepita(vectors, target):
+    """Outputs of each pass and weights after each batch, with the dropout masks of the file."""
+    from neuroplast.data import Images
+    from neuroplast.models import feedforward, pepita
+    from neuroplast.rules import BP, DFA_LAYERS, FA_LAYERS, PEPITA
+
+    L, size, batches = len(vectors["sizes"]) - 1, int(vectors["bs"]), int(vectors["nb"])
+    labels, features = vectors["T"].argmax(axis=1), vectors["X"].astype(float)
+    images = Images("reference", features, labels, features, labels, vectors["T"].shape[1], (1, 1, features.shape[1]))
+    weights = [vectors[f"W{i}_init"] for i in range(1, L + 1)]
+    feedback = [vectors[f"B{i}"] for i in range(1, L) if f"B{i}" in vectors]
+    constants = {
+        "hidden": tuple(map(int, vectors["sizes"][1:-1])), "batch": size, "eta": float(vectors["eta"]),
+        "momentum": 0.9, "keep": 1.0, "shuffle": False, "np_compat": True,
+    }  # fmt: skip
+    if "F" in vectors:
+        rule, model = PEPITA, pepita
+        state = pepita.weights_to_state(weights, vectors["F"])
+        events = {"out_standard": 3, "out_modulated": 5}  # positions after which the outputs are the pass's
+    else:
+        straight = all(b.shape[1] == images.classes for b in feedback)  # with one hidden layer FA and DFA are the same
+        rule, model = (DFA_LAYERS if straight else FA_LAYERS) if feedback else BP, feedforward
+        state, events = feedforward.weights_to_state(weights, feedback), {"out_standard": 3}
+    made = model.build(model.Parameters(**constants), images, rule, target=target, dtype="float64")
+    state = made.initial() | {name: values for name, values in state.items() if name in made.initial()}
+    counts, deviations = made.counts(1), {}
+    for batch in range(batches):
+        rows, start = slice(batch * size, (batch + 1) * size), batch * max(events.values())
+        state |= {f"hidden{i}.mask": vectors[f"dropmask{i}"][rows].T for i in range(1, L)}
+        for name, event in events.items():
+            until = batch * max(events.values()) + event
+            state = made.simulation.run(state, start=start, stop=until, counts=counts).state
+            found, start = state["outputs.p"].reshape(-1, size).T, until
+            deviations[f"{name} of batch {batch + 1}"] = _deviation(found, vectors[name][rows])
+        for i, w in enumerate(weights, 1):
+            found, expected = state[f"w{i}.w"].reshape(w.T.shape).T, vectors[f"W{i}_after_each_batch"][batch]
+            deviations[f"W{i} after batch {batch + 1}"] = _deviation(found, expected)
+    return deviations, f"rule {rule.name}, {L - 1} hidden: {', '.join(events)} and weights of {batches} batches"
+
+
 def _agreement(one, other):
     """Number of trials for which two runs are the same but for rounding that has not grown."""
     apart = np.flatnonzero(np.abs(one - other) > GROWN)
@@ -209,4 +249,4 @@ def _deviation(found, expected):
 
 
 #: Name of a system -> deviations of everything compared, and what that was.
-SYSTEMS = {"autapse": _autapse, "rflo": _rflo}
+SYSTEMS = {"autapse": _autapse, "pepita": _pepita, "rflo": _rflo}

@@ -1,5 +1,8 @@
 """Data sets: what is presented when, on both targets, from files and arrays, and what is refused."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from brian2 import StateMonitor, ms, mV, volt
@@ -183,6 +186,21 @@ def test_a_map_is_read_in_place_and_anything_else_is_written_once(tmp_path):
     raw.write_bytes(b"ab" + measures("float32").tobytes())  # floats that start at an odd place are copied as well
     odd = Dataset.from_file(raw, 3, "float32", offset=2)
     assert str(raw) not in odd.write(out)["features"] and (odd.features == measures("float32")).all()
+
+
+def test_nets_side_by_side_share_what_is_written(folder, monkeypatch):
+    simulation, write, written = network("cpp", folder).build(), Dataset.write, []
+
+    def slowly(dataset, place):
+        written.append(dataset.name)
+        time.sleep(0.05)
+        return write(dataset, place)
+
+    monkeypatch.setattr(Dataset, "write", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda seed: simulation.run(stop=2, seed=seed), (3, 3))
+    assert sorted(written) == ["bytes", "doubles", "floats", "singles"]
+    assert all((one.state[name] == other.state[name]).all() for name in one.state)
 
 
 def test_a_file_cut_short_since_is_named(folder):

@@ -71,8 +71,8 @@ def follow(tmp_path, monkeypatch):
 
 def test_there_is_a_page_for_each_part():
     assert PAGES == [
-        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "export", "look_at_a_run", "record_and_spike",
-        "sweep",
+        "add_a_model", "add_a_protocol", "add_a_rule", "add_a_task", "data", "export", "look_at_a_run",
+        "record_and_spike", "sweep",
     ]  # fmt: skip
 
 
@@ -236,6 +236,13 @@ def test_the_sweep_is_read_as_the_page_says(follow, capsys):
     lines = capsys.readouterr().out.splitlines()
     _, *rest = printed("sweep", "python read_sweep.py").splitlines()
     assert rest == lines[1:3] and lines[0].endswith("'rule', 'net', 'trial')") and "'period'" in lines[0]
+
+
+@pytest.mark.parametrize("file", ["digits.py", "bars.py"])
+def test_images_are_what_the_page_says(follow, capsys, file):
+    follow("data")
+    runpy.run_path(file, run_name="__main__")
+    assert capsys.readouterr().out == printed("data", f"python {file}")
 
 
 @pytest.fixture

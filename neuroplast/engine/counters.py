@@ -11,11 +11,14 @@ from brian2.groups.group import VariableOwner
 COUNTERS = {
     "epoch": (np.int32, "pass of the loop called epoch, or of one with that counter"),
     "trial": (np.int32, "pass of the loop called trial, or of one with that counter"),
-    "k": (np.int32, "step within the phase; runs down in a phase with direction -1"),
+    "k": (np.int32, "step within the phase; runs down with direction -1, goes on from the phase that it follows"),
     "n_steps": (np.int32, "number of steps of the phase"),
     "n_valid": (np.int32, "copies of a batch that hold data (the rest of a partial batch is padding)"),
     "tick": (np.int64, "steps and events done since the start"),
 }
+
+#: Of each phase that another one follows: the step at which it ended. Only where there are such phases.
+ENDED = "ended"
 
 
 class Counters(VariableOwner, Nameable):
@@ -33,6 +36,11 @@ class Counters(VariableOwner, Nameable):
         self.variables.add_constant("N", value=1)
         self.members = []
         self._enable_group_attributes()
+
+    def keep_ends(self, phases):
+        """Room in the state for the steps at which phases ended: a run may be cut before those that follow them."""
+        if phases:
+            self.variables.add_array(ENDED, size=phases, dtype=np.int32, read_only=True)
 
     def join(self, group):
         """Let the equations of `group` read the counters (names that it defines itself are kept).

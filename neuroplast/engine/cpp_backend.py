@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ class CppBackend:
         for name, values in constants.items():
             np.ascontiguousarray(values).tofile(self.constants / name)
         self._written = []  # (data set, its files)
+        self._writing = threading.Lock()  # nets that share the program are run by several threads
         self.sizes = {n: (v.size, v.dtype) for n, v in simulation.variables.items()}
 
     def _fuse(self, synapses, parts, sums):
@@ -117,13 +119,14 @@ class CppBackend:
 
     def _files(self, dataset):
         """Files of a data set, written when it is first used."""
-        for known, files in self._written:
-            if known is dataset:
-                return files
-        folder = self.project / f"data-{len(self._written)}"
-        folder.mkdir()
-        self._written.append((dataset, dataset.write(folder)))
-        return self._written[-1][1]
+        with self._writing:
+            for known, files in self._written:
+                if known is dataset:
+                    return files
+            folder = self.project / f"data-{len(self._written)}"
+            folder.mkdir()
+            self._written.append((dataset, dataset.write(folder)))
+            return self._written[-1][1]
 
     def _diverged(self, folder, state, start, stop, seed, counts, data, selected, closely):
         """Raise the error; a second run, which looks at every step since the last look, finds the very step."""

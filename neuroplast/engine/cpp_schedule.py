@@ -8,7 +8,7 @@ import numpy as np
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.variables import DynamicArrayVariable
 
-from neuroplast.engine.counters import COUNTERS
+from neuroplast.engine.counters import COUNTERS, ENDED
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Loop, Phase
 from neuroplast.engine.targets import named_arrays
@@ -116,6 +116,8 @@ def _counts(program):
     counters = program.device.counters
     for name in COUNTERS:
         lines.append(f"#define NP_{name} {pointer(program.device, counters.variables[name])}[0]")
+    if program.schedule.followed():
+        lines.append(f"#define NP_{ENDED} {pointer(program.device, counters.variables[ENDED])}")
     clock = program.device.defaultclock
     for name in ("t", "timestep", "dt"):
         lines.append(f"#define NP_{name} {pointer(program.device, clock.variables[name])}[0]")
@@ -225,7 +227,7 @@ def _body(program, body, lines, depth):
         lines += [f"{pad}if (position >= until) return;", f"{pad}if (position++ >= from)", f"{pad}{{"]
         calls = program.calls[node.name]
         if isinstance(node, Phase):
-            lines += [f"{pad}    {line}" for line in _steps(program.device, node, calls)]
+            lines += [f"{pad}    {line}" for line in _steps(program, node, calls)]
         else:
             lines.append(f"{pad}    downward = false;  // not that of the phase before, where a run may be cut")
             lines += [f"{pad}    {_run_call(call.operation, node)}" for call in calls]
@@ -234,17 +236,21 @@ def _body(program, body, lines, depth):
         lines.append(f"{pad}}}")
 
 
-def _steps(device, node, calls):
+def _steps(program, node, calls):
+    followed = program.schedule.followed()
     count, lines = f"count_{node.name}", []
     if node.length is not None:  # read once: what the steps write into it is for the next pass
         variable, index = node.length_at()
         words = node.wrong_length('" + std::to_string(_length) + "', f'" + std::to_string({count}) + "')
         lines = [
-            f"const int64_t _length = {pointer(device, variable)}[{index}];",
+            f"const int64_t _length = {pointer(program.device, variable)}[{index}];",
             f'if (_length < 0 || _length > {count}) fail("{words}");',
         ]
         count = "_length"
     step = "_step" if node.direction == 1 else f"{count} - 1 - _step"
+    if node.follows is not None:
+        lines.append(f"const int32_t _begin = NP_{ENDED}[{followed.index(node.follows)}];")
+        step = "_begin + _step"
     lines += [f"NP_n_steps = {count};", f"for (int64_t _step = 0; _step < {count}; _step++)", "{"]
     if any(call.fused is not None for call in calls):
         lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
@@ -261,6 +267,9 @@ def _steps(device, node, calls):
     if node.clock == "advance":
         lines.append("    NP_timestep += 1; NP_t = NP_timestep*NP_dt;")
     lines += ["    rng_tick = NP_tick += 1;", f"    {_LOOK}", "}"]
+    if node.name in followed:
+        begin = "" if node.follows is None else "_begin + "
+        lines.append(f"NP_{ENDED}[{followed.index(node.name)}] = {begin}{count};")
     return lines
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from brian2.core.base import BrianObjectException
 
+from neuroplast.engine.counters import ENDED
 from neuroplast.engine.cpp_backend import WATCH, diverged, last_look
 from neuroplast.engine.messages import explained
 from neuroplast.engine.numpy_device import running
@@ -33,6 +34,7 @@ class NumpyBackend:
         self.operations = operations
         device = simulation.device
         self.folder = scratch_folder()
+        self.followed = simulation.schedule.followed()
         self.counters = {n: device.counters.variables[n].get_value() for n in device.counters.variables if n != "N"}
         self.clock = {n: device.defaultclock.variables[n].get_value() for n in ("t", "timestep", "dt")}
 
@@ -100,9 +102,12 @@ class NumpyBackend:
                 raise InputError(node.wrong_length(length, steps))
             steps = length
         self.counters["n_steps"][0] = steps
-        for step in range(steps)[:: node.direction]:
+        begin = 0 if node.follows is None else int(self.counters[ENDED][self.followed.index(node.follows)])
+        for step in range(begin, begin + steps)[:: node.direction]:
             self.counters["k"][0] = step
             self._once(node, advance=node.clock == "advance")
+        if node.name in self.followed:
+            self.counters[ENDED][self.followed.index(node.name)] = begin + steps
 
     def _due(self, operation, node):
         """Whether a recorder records now; all other operations run always."""

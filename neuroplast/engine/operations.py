@@ -48,7 +48,14 @@ class NativeOperation:
         C++ at file scope, before the bodies.
     blas : bool
         Whether the body calls ``neuroplast::gemm``.
+
+    Attributes
+    ----------
+    within_phase : str
+        Whose rows are the steps 0 to ``n_steps - 1``, if any: it has no place in a phase that follows another.
     """
+
+    within_phase = ""
 
     def __init__(self, name, *, cpp, numpy, reads, writes, when="groups", order=0, declarations="", blas=False):
         if not name.isidentifier():

@@ -59,6 +59,7 @@ def prepare(schedule, device, namespace):
             _check_statements(op)
     for leaf in leaves:
         check_order(leaf, operations[leaf.name])
+        _check_rows(leaf, operations[leaf.name])
         _check_sums(leaf, operations[leaf.name])
     monitors = [op for op in names.values() if is_monitor(op)]
     selecting = selections(schedule, operations)
@@ -123,6 +124,15 @@ def _check_length(leaf, device):
             f"Phase '{leaf.name}': '{name}' of '{group.name}', its length, belongs to an earlier simulation. Make all "
             "objects of a schedule after one start()."
         )
+
+
+def _check_rows(leaf, operations):
+    for op in operations if getattr(leaf, "follows", None) is not None else ():
+        if getattr(op, "within_phase", ""):
+            raise InputError(
+                f"{op.within_phase} holds the steps of one phase, and k of phase '{leaf.name}' goes on from phase "
+                f"'{leaf.follows}'. Load with row='k' from a table, or store in one phase alone."
+            )
 
 
 def _check_statements(operation):

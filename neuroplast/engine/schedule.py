@@ -62,6 +62,9 @@ class Phase:
     length : (Population, str), optional
         A population of one neuron and its integer variable (or a shared integer): what it holds when the phase is
         reached is the number of steps of this pass, from 0 to `steps`.
+    follows : str, optional
+        Name of a phase before it in the same body: ``k`` goes on counting where that one ended, so that the two are one
+        presentation. ``n_steps`` is still the number of steps of this phase.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Phase:
     clock: str = "advance"
     direction: int = 1
     length: tuple | None = field(default=None, repr=False)
+    follows: str | None = None
 
     def __post_init__(self):
         owner = f"Phase '{self.name}'"
@@ -82,6 +86,8 @@ class Phase:
             raise InputError(f"{owner}: direction should be 1 or -1. Got {self.direction!r}.")
         if self.length is not None:
             self.length_at()
+        if self.follows is not None and self.direction != 1:
+            raise InputError(f"{owner}: follows={self.follows!r} goes on counting up; it takes direction=1. Got -1.")
 
     def length_at(self):
         """The array of `length` and the element in it."""
@@ -163,6 +169,36 @@ class Schedule:
                         f"Schedule: loop '{inner.name}' stands within loop '{node.name}' and both write "
                         f"{node.counter}. Give the inner one another name or counter."
                     )
+        self._follow(self.body)
+
+    def _follow(self, body):
+        """Check what the phases of a body and of the loops in it follow."""
+        before = {}
+        for node in body:
+            if isinstance(node, Loop):
+                self._follow(node.body)
+            elif isinstance(node, Phase):
+                if node.follows is not None and node.follows not in before:
+                    known = ", ".join(before) or "none"
+                    raise InputError(
+                        f"Phase '{node.name}': follows should name a phase that stands before it in the same body and "
+                        f"has direction=1; there are {known}. Got {node.follows!r}."
+                    )
+                if node.direction == 1:
+                    before[node.name] = node
+
+    def before(self, node):
+        """The phases whose steps are counted before those of a node: what it follows, and what that one follows."""
+        named, found = {leaf.name: leaf for leaf in self.leaves()}, []
+        while getattr(node, "follows", None) is not None:
+            node = named[node.follows]
+            found.insert(0, node)
+        return tuple(found)
+
+    def followed(self):
+        """Names of the phases that others follow, in the order of the schedule."""
+        names = {getattr(node, "follows", None) for node in self.leaves()}
+        return [node.name for node in self.leaves() if node.name in names]
 
     def nodes(self, body=None):
         """All nodes, depth first, parents before children."""

@@ -13,13 +13,14 @@ NO_END = 2**31 - 1
 
 
 class Around(NamedTuple):
-    """The loops around a node that count its trials and epochs; None where there is none.
+    """The loops around a node that count its trials and epochs, None where there is none; the phases that it follows.
 
     Passes are numbered over all epochs: what recurs in each epoch would have the same number there.
     """
 
     trial: Loop | None = None
     epoch: Loop | None = None
+    before: tuple = ()
 
     def inside(self, loop) -> Around:
         """The loops around what stands in one more."""
@@ -106,14 +107,8 @@ class Selection:
         Raises
         ------
         InputError
-            For trials or epochs that the loops, or first steps that the phase has not got.
+            For trials or epochs that the loops have not got.
         """
-        steps = counts.get(node.name, 0)
-        if steps and self.first >= steps:
-            raise InputError(
-                f"{self.owner}: steps={self.first, self.last} begin after the end of phase '{node.name}', which has "
-                f"{steps} steps, 0 to {steps - 1}."
-            )
         trials = self._chosen("trials", around.trial, around.passes(counts)) if self.trials is not None else None
         if self.epochs is not None:
             each = around.in_epoch(counts)
@@ -132,6 +127,10 @@ class Selection:
                 f"from the end). Got {', '.join(map(str, wrong))}."
             )
         return frozenset(number % passes for number in chosen) if passes else frozenset()
+
+    def reaches(self, begin, end):
+        """Whether any of the steps from `begin` to before `end` is in the window."""
+        return self.first < end and (self.last is None or self.last > begin)
 
     def in_phase(self, k, number):
         """Whether a step of a phase is recorded, in the pass of that number."""
@@ -166,7 +165,7 @@ def selections(schedule, operations):
             if isinstance(node, Loop):
                 visit(node.body, around.inside(node))
             else:
-                found[node.name] = around
+                found[node.name] = around._replace(before=schedule.before(node))
 
     visit(schedule.body, Around())
     return [
@@ -185,5 +184,47 @@ def selected(found, counts):
     found : list
         From `selections`.
     counts : dict of str to int
+
+    Raises
+    ------
+    InputError
+        For trials, epochs or steps that the run has not got.
     """
+    check_steps(found, counts)
     return {(op.name, node.name): op._selection.of_run(node, around, counts) for op, node, around in found}
+
+
+def check_steps(found, counts):
+    """Refuse steps that a run has not got: neither the phase, nor one that it follows or that follows it.
+
+    Parameters
+    ----------
+    found : list
+        From `selections`.
+    counts : dict of str to int
+
+    Raises
+    ------
+    InputError
+    """
+    outside, reached = {}, set()
+    for op, node, around in found:
+        if not counts.get(node.name):
+            continue
+        # What lasts as long as an integer says may last no step.
+        begin = sum(counts[phase.name] for phase in around.before if phase.length is None)
+        end = sum(counts[phase.name] for phase in (*around.before, node))
+        presentation = (op.name, (*around.before, node)[0].name)
+        if op._selection.reaches(begin, end):
+            reached.add(presentation)
+        else:
+            outside[presentation] = (op._selection, node, begin, end)
+    for presentation, (selection, node, begin, end) in outside.items():
+        if presentation not in reached:
+            where = "begin after the end" if selection.first >= end else "end before the beginning"
+            steps = counts[node.name]
+            has = f"which has {steps} steps, {begin}" if end - begin == steps else f"whose steps lie within {begin}"
+            raise InputError(
+                f"{selection.owner}: steps={selection.first, selection.last} {where} of phase '{node.name}', {has} to "
+                f"{end - 1}."
+            )

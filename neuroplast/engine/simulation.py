@@ -10,7 +10,7 @@ from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 
 from neuroplast.engine import philox
-from neuroplast.engine.counters import COUNTERS, Counters
+from neuroplast.engine.counters import COUNTERS, ENDED, Counters
 from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.hashing import variables_hashed_once
 from neuroplast.engine.initial import matrix_shape
@@ -109,6 +109,7 @@ class Simulation:
                 "was made since start(). Put all phases into one schedule, or call start() and make the objects anew."
             )
         self.device.simulation = self.name
+        self.device.counters.keep_ends(len(self.schedule.followed()))
         arrays = {}
         for name, variable in _arrays(self.device):
             if name in arrays:
@@ -236,7 +237,7 @@ def _arrays(device):
 def _is_state(variable):
     owner, name = variable.owner, variable.name
     if isinstance(owner, Counters):
-        return name in COUNTERS
+        return name in (*COUNTERS, ENDED)
     if isinstance(owner, Clock):
         return name in ("t", "timestep")
     return not variable.read_only and not is_monitor(owner)

@@ -79,7 +79,9 @@ class Tape(VariableOwner, Nameable):
             For a variable that is not on the tape.
         """
         pairs = {variable: variable for variable in self._chosen(variables)}
-        return self._copy(pairs, True, self._step(0), when, order, name or f"{self.name}_store")
+        store = self._copy(pairs, True, self._step(0), when, order, name or f"{self.name}_store")
+        store.within_phase = f"Tape '{self.name}'"
+        return store
 
     def load(self, into=None, *, row=None, shift=0, cycle=False, when="start", order=0, name=None):
         """Operation that reads a row back into the population.
@@ -111,8 +113,10 @@ class Tape(VariableOwner, Nameable):
         self._chosen(pairs)
         if row is None and cycle:
             raise InputError(f"Tape '{self.name}': cycle=True needs a row, such as row='trial' or row='k'.")
-        row = self._step(int(shift)) if row is None else self._anywhere(self._terms(row), int(shift), cycle)
-        return self._copy(pairs, False, row, when, order, name or f"{self.name}_load")
+        place = self._step(int(shift)) if row is None else self._anywhere(self._terms(row), int(shift), cycle)
+        load = self._copy(pairs, False, place, when, order, name or f"{self.name}_load")
+        load.within_phase = f"Tape '{self.name}'" if row is None else ""
+        return load
 
     def _chosen(self, variables):
         chosen = self.names if variables is None else tuple(variables)

@@ -1,6 +1,7 @@
 """Learning rules, one small file each; a rule is data that a model's ``build()`` takes."""
 
 from neuroplast.rules.autapse import AUTAPSE
+from neuroplast.rules.backward import BP, DFA_LAYERS, DRTP, FA_LAYERS
 from neuroplast.rules.bptt import BPTT
 from neuroplast.rules.bptt_mean import BPTT_MEAN
 from neuroplast.rules.bptt_random import BPTT_RANDOM
@@ -10,12 +11,14 @@ from neuroplast.rules.dfa import DFA, DFA_MEAN
 from neuroplast.rules.fa import FA, FA_MEAN
 from neuroplast.rules.frozen import FROZEN
 from neuroplast.rules.local import LOCAL
+from neuroplast.rules.pepita import ERROR_SIGN, FROZEN_HIDDEN, PEPITA, PEPITA_STANDARD, RANDOM_PERTURBATION
 from neuroplast.rules.readout_only import READOUT_ONLY
 from neuroplast.rules.recurrent_only import RECURRENT_ONLY
 from neuroplast.rules.rflo import RFLO
 from neuroplast.rules.rule import Rule
 
 __all__ = [
-    "AUTAPSE", "BPTT", "BPTT_MEAN", "BPTT_RANDOM", "DELTA", "DFA", "DFA_MEAN", "FA", "FA_MEAN", "FROZEN", "LOCAL",
-    "READOUT_ONLY", "RECURRENT_ONLY", "RFLO", "Rule", "dale",
+    "AUTAPSE", "BP", "BPTT", "BPTT_MEAN", "BPTT_RANDOM", "DELTA", "DFA", "DFA_LAYERS", "DFA_MEAN", "DRTP",
+    "ERROR_SIGN", "FA", "FA_LAYERS", "FA_MEAN", "FROZEN", "FROZEN_HIDDEN", "LOCAL", "PEPITA", "PEPITA_STANDARD",
+    "RANDOM_PERTURBATION", "READOUT_ONLY", "RECURRENT_ONLY", "RFLO", "Rule", "dale",
 ]  # fmt: skip

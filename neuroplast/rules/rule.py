@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from neuroplast.errors import InputError
 
 SIDES = {"pre": "presynaptic", "post": "postsynaptic"}
-FEEDBACKS = ("random", "symmetric", "output", "")
+FEEDBACKS = ("random", "symmetric", "output", "input", "input_sign", "direct", "target", "")
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,13 @@ class Rule:
         Statements of the postsynaptic population: once before the backward phase, and in each of its steps.
     gradient : tuple of (str, str), optional
         Synaptic variable, and the product of a pre- and a postsynaptic variable that is summed over the trial into it.
-    feedback : {"random", "symmetric", "output", ""}
+    modulation : str
+        Statements of the input population between two passes, which make of the input ``x`` the activity ``r`` that is
+        sent in the second one.
+    feedback : {"random", "symmetric", "output", "input", "input_sign", "direct", "target", ""}
         Weights that bring the error to the units: fixed random ones or the readout's own. With "output" the random
-        ones bring the output itself, as a current; with "" there are none.
+        ones bring the output itself, as a current; with "input" they bring the error, with "input_sign" its sign, to
+        the inputs; with "direct" the error and with "target" the target to every hidden layer; with "" there are none.
     constraint : str
         Statements of a recurrent projection's synapses that follow each change of the weights.
     readout : Rule, optional
@@ -80,6 +84,7 @@ class Rule:
     tape: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     turn: str = ""
     backward: str = ""
+    modulation: str = ""
     gradient: tuple[str, str] | None = None
     feedback: str = ""
     constraint: str = ""

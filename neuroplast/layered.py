@@ -1,0 +1,263 @@
+"""What networks of layers have in common that learn to tell images apart.
+
+Inputs with an activity ``r``, hidden layers, ``outputs`` with probabilities ``p``, one-hot labels ``target`` and an
+error ``err``: a model writes their equations; here is how images, rules, momentum and counting are tied to them.
+
+`nodes` is a dict of lists: the name of a node of the schedule, and the objects that it runs. A batch is presented and
+learned from in ``begin`` ... ``learn``; after those of an epoch comes ``trained``, then the test batches
+(``test_begin``, ``test``, ``test_end``), then ``epoch_end``; after the last epoch ``final``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from brian2 import Quantity, ms
+
+from neuroplast.engine import Dataset, DenseSynapses, Event, Loop, Recorder, Schedule, count_correct, cross_entropy
+from neuroplast.equations import APPLY_MOMENTUM, MOMENTUM, WEIGHT
+from neuroplast.errors import InputError
+from neuroplast.labels import Recorded
+from neuroplast.network import check_time
+from neuroplast.parameters import parameter
+
+#: Places within an event: what is presented, what is made of it, the current into the first layer.
+PRESENT, MAKE, SEND = 0, 1, 2
+#: Places within the event that learns: the output, its error, errors of the layers below, all gradients, all weights.
+OUTPUT, ERROR, CREDIT, GRADIENT, WEIGHTS = 0, 1, 2, 20, 21
+
+SCORE = """
+correct : integer (shared)                  # images whose greatest output was that of their class
+loss : 1 (shared)                           # sum of their cross entropies
+seen : integer (shared)                     # images so far
+train_accuracy : 1 (shared)                 # of an epoch, counted while learning
+train_loss : 1 (shared)
+test_accuracy : 1 (shared)                  # of the test images, after it
+test_loss : 1 (shared)
+"""
+TRAINED = """
+train_accuracy = correct/seen
+train_loss = loss/seen
+correct = 0
+loss = 0
+seen = 0
+"""
+TESTED = """
+test_accuracy = correct/seen
+test_loss = loss/seen
+correct = 0
+loss = 0
+seen = 0
+"""
+SUMMED = """
+I_post = w*r_pre : 1 (summed)               # W r
+"""
+DROP = "mask = int(rand() < keep)/keep"
+KEEP = """
+keep : 1 (shared, constant)                 # probability that dropout leaves a neuron in
+mask : 1                                    # dropout: 0, or 1/keep
+"""
+METRICS = {
+    "test_accuracy": "fraction of test images that are classified rightly, after the epoch",
+    "test_loss": "mean cross entropy of the test images",
+    "train_accuracy": "fraction of training images that are classified rightly, while learning",
+    "train_loss": "mean cross entropy of the training images, while learning",
+}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Constants of a layered network that learns from batches with momentum."""
+
+    hidden: tuple = parameter((1024,), "neurons of each hidden layer", least=1)
+    batch: int = parameter(64, "images that are presented side by side, to copies that share the weights", least=1)
+    eta: float = parameter(0.1, "learning rate")
+    momentum: float = parameter(0.9, "what is kept of a change from batch to batch")
+    decay: float = parameter(0.1, "factor of the learning rate at each of the epochs in decay_at")
+    decay_at: tuple = parameter((60,), "epochs after which the rate falls, at most three", least=0, like=60)
+    keep: float = parameter(0.9, "probability that dropout leaves a hidden neuron in")
+    shuffle: bool = parameter(True, "whether each epoch has the training images in an order of its own")
+    dt: Quantity = parameter(10 * ms, "time step")
+
+    def __post_init__(self):
+        check_time("dt", self.dt)
+        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
+            raise InputError(f"hidden should be the neurons of each hidden layer, such as (1024,). Got {self.hidden}.")
+        if self.batch < 1:
+            raise InputError(f"batch should be a positive number of images. Got {self.batch}.")
+        if not 0 < self.keep <= 1:
+            raise InputError(f"keep should be a probability above 0, 1 for no dropout. Got {self.keep}.")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum should be at least 0 and below 1. Got {self.momentum}.")
+        if len(self.decay_at) > 3:
+            raise InputError(f"decay_at should name at most three epochs. Got {self.decay_at}.")
+
+    @property
+    def dropout(self):
+        """Whether neurons are left out."""
+        return self.keep < 1
+
+    def steps(self, name):
+        """Steps of a phase, whose duration is the attribute `name`; 1 at least."""
+        duration, dt = getattr(self, name), self.dt
+        check_time(name, duration)
+        steps = float(duration / dt)
+        if abs(steps - round(steps)) > 1e-6 or round(steps) < 1:
+            raise InputError(f"{name} should be a whole number of time steps, dt={dt}. Got {duration}.")
+        return round(steps)
+
+    def check_tau(self, name):
+        """Refuse a time constant that is no time, or shorter than a step."""
+        tau = getattr(self, name)
+        check_time(name, tau)
+        if tau < self.dt:
+            raise InputError(
+                f"{name} should be at least dt. Got {name}={tau} and dt={self.dt}: Euler steps would overshoot. "
+                "Take a smaller dt; at dt = tau a step is the published algorithm's."
+            )
+
+
+def project(source, target, text, rule, name):
+    """A projection, with what its rule and momentum add if it learns.
+
+    Raises
+    ------
+    InputError
+        If a population lacks what the rule reads.
+    """
+    rule.check(source, target)
+    text = WEIGHT + text + (rule.synapse + MOMENTUM if rule.learns else "")
+    return DenseSynapses(source, target, text, name=name)
+
+
+def learn(synapses, rule, nodes):
+    """Let a projection learn from a batch in the event ``learn``: gradients of all first, then all weights."""
+    if rule.learns:
+        nodes["learn"].append(synapses.accumulate(*rule.gradient, order=GRADIENT))
+        nodes["learn"].append(synapses.run_regularly(APPLY_MOMENTUM, order=WEIGHTS))
+
+
+def present(images, inputs, outputs, nodes, shuffle=True):
+    """Present a batch of training images in ``begin``, in a new order in each epoch or not, and of test images."""
+    for node, name, features, labels, permute in (
+        ("begin", "training_images", images.train, images.train_labels, shuffle),
+        ("test_begin", "test_images", images.test, images.test_labels, False),
+    ):
+        rows = Dataset(features, labels, name=name)
+        show = rows.present(
+            inputs, "x", scale=images.scale, target=(outputs, "target"), permute=permute, order=PRESENT, name=name
+        )
+        nodes[node].append(show)
+
+
+def drop(layers, parameters, nodes):
+    """Draw which hidden neurons are left out, anew for each batch; none in the tests."""
+    if parameters.dropout:
+        for layer in layers:
+            nodes["begin"].append(layer.run_regularly(DROP, when="groups", order=PRESENT, name=f"{layer.name}_drop"))
+            nodes["trained"].append(layer.run_regularly("mask = 1", name=f"{layer.name}_undrop"))
+
+
+def count(outputs, nodes, training, loss=True):
+    """Count right answers and losses of the training batches, in the node `training`, and of the tests.
+
+    The outputs' probabilities have to be there before place `ERROR`; the epoch's numbers are taken in ``trained`` and
+    ``epoch_end``.
+    """
+    for node in (training, "test_end"):
+        nodes[node] += [
+            count_correct(outputs, "p", "target", "correct", order=ERROR, name=f"{node}_count"),
+            outputs.run_regularly("seen += n_valid", when="groups", order=ERROR + 1, name=f"{node}_seen"),
+        ]
+        if loss:
+            nodes[node].append(
+                cross_entropy(outputs, "p", "target", "loss", order=ERROR + 2, name=f"{node}_cross_entropy")
+            )
+    nodes["trained"].append(outputs.run_regularly(TRAINED, when="groups", order=1, name="count_trained"))
+    nodes["epoch_end"].append(outputs.run_regularly(TESTED, when="groups", order=0, name="count_tested"))
+
+
+def record_epochs(outputs, projections, nodes, more=()):
+    """Record each epoch's numbers, and the final weights.
+
+    Parameters
+    ----------
+    outputs : Population
+    projections : dict of str to DenseSynapses
+        Those whose weights are kept at the end.
+    nodes : dict of str to list
+    more : sequence of (str, str)
+        Shared variables of the outputs besides those of `METRICS`, and what they are.
+
+    Returns
+    -------
+    list of Recorded
+    """
+    metrics = METRICS | dict(more)
+    nodes["epoch_end"].append(Recorder(outputs, [*metrics, "epoch"], name="epochs"))
+    recorded = [Recorded(name, f"epochs.{name}", along="epoch", doc=doc) for name, doc in metrics.items()]
+    for name, synapses in projections.items():
+        nodes["final"].append(Recorder(synapses, ["w", "epoch"], name=f"{name}_weights"))
+        axes = (f"{name}_pre", f"{name}_post")
+        recorded.append(Recorded(f"w_{name}", f"{name}_weights.w", "weights", axes, synapses.shape, along="snapshot"))
+    return recorded
+
+
+def schedule(images, batch, trial, test, nodes):
+    """A loop of epochs: all training batches, then all test batches.
+
+    Parameters
+    ----------
+    images : Images
+    batch : int
+    trial, test : list of Event and Phase
+        Nodes of a training batch and of a test batch.
+    nodes : dict of str to list
+    """
+    counts = passes(batch, 1, images)
+    epoch = [
+        Loop("trial", counts["trial"], trial),
+        Event("trained", nodes["trained"]),
+        Loop("tests", counts["tests"], test, counter="trial"),
+        Event("epoch_end", nodes["epoch_end"]),
+    ]
+    return Schedule([Loop("epoch", 1, epoch), Event("final", nodes["final"])])
+
+
+def passes(batch, epochs, images):
+    """Counts of the schedule for a number of epochs; the last batch of an epoch may be partial."""
+    return {"epoch": epochs, "trial": -(-len(images.train) // batch), "tests": -(-len(images.test) // batch)}
+
+
+def no_lengths(images, counts):
+    """All phases last as long as they are declared: for `neuroplast.model.Model`."""
+    return {}
+
+
+def check_images(name, ours, given):
+    """Refuse other images than the model was built with.
+
+    Raises
+    ------
+    InputError
+    """
+    if given is not ours:
+        raise InputError(
+            f"The model '{name}' was built with the images of {ours.name}. Build another one for those of {given.name}."
+        )
+
+
+def momentum_state(parameters, projections):
+    """Initial constants of the projections that learn."""
+    p = parameters
+    at = [*sorted(map(int, p.decay_at)), *[np.iinfo(np.int32).max] * 3][:3]
+    constants = {"momentum": p.momentum, "eta": p.eta, "decay": p.decay}
+    constants |= dict(zip(("fall_1", "fall_2", "fall_3"), at, strict=True))
+    return {f"{name}.{key}": value for name in projections for key, value in constants.items()}
+
+
+def he_uniform(rng, n_pre, n_post):
+    """Weights drawn evenly between plus and minus sqrt(6/n_pre), presynaptic rows, rounded to single precision."""
+    bound = np.sqrt(6 / n_pre)
+    return rng.uniform(-bound, bound, (n_pre, n_post)).astype(np.float32).astype(float)
