@@ -139,10 +139,10 @@ EXPECTED = [
 
 
 def figure(dataset):
-    """Test curves of the first net with their fits, and slowness of each net; a column for each data set."""
+    """Test curves of the first net with their fits, and slowness of each net; a row for each data set."""
     names = dataset.images.values
-    fig, axes = figures.subplots(2, len(names), squeeze=False)
-    for (curves, dots), name in zip(axes.T, names, strict=True):
+    fig, axes = figures.subplots(len(names), 2, squeeze=False)
+    for (curves, dots), name in zip(axes, names, strict=True):
         found = dataset.sel(images=name)
         for place, rule in enumerate(found.rule.values):
             colour = {"color": _images.COLOURS.get(rule, "0.5")}
@@ -152,9 +152,9 @@ def figure(dataset):
             curves.plot(one.epoch + 1, 100 * one.test_accuracy, ".", label=_images.LABELS[rule], markersize=3, **colour)
             dots.plot(np.full(s.size, place), s, "o", alpha=0.6, **colour)
         lowest = 100 * float(found.test_accuracy.min())
-        curves.set(xlabel="epoch", title=f"{name} (lines: plateau equation)", ylim=(lowest - 2, None))
+        curves.set(xlabel="epoch", ylabel="test accuracy (%), first net", ylim=(lowest - 2, None))
+        curves.set_title(f"{name} (lines: plateau equation)")
         dots.set_xticks(range(found.sizes["rule"]), [_images.LABELS[rule] for rule in found.rule.values])
         dots.set(ylabel="slowness s (epochs)", ylim=(0, None))
-    axes[0, 0].set_ylabel("test accuracy (%), first net")
-    axes[0, -1].legend(loc="lower right")
+    axes[0, 0].legend(loc="lower right")
     return fig

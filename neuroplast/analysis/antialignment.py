@@ -14,6 +14,8 @@ and the rule ``dw1 = -eta (x or x M)^T (h - h_m)``, ``dw2 = -eta (h or h_m)^T e_
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 from scipy.integrate import solve_ivp
 
@@ -22,6 +24,8 @@ from neuroplast.errors import InputError
 
 #: How far weights may grow, times the largest of them and of the teacher's, before a solution ends.
 GROWTH = 1e4
+#: How often the flow is evaluated before a solution is given up.
+EVALUATIONS = 200_000
 #: Whose presynaptic activity the plasticity of a layer sees.
 PRESYNAPTIC = ("modulated", "standard")
 
@@ -73,7 +77,7 @@ def overlap(w1, w2, feedback, dw1=None, dw2=None) -> float:
 
 
 def integrate(
-    w1, w2, feedback, teacher, times, *, eta=1.0, sign: int = 1, presynaptic="modulated", rtol: float = 1e-8
+    w1, w2, feedback, teacher, times, *, eta=1.0, sign: int = 1, presynaptic="modulated", rtol=1e-8, method="DOP853"
 ) -> dict[str, np.ndarray]:
     """Solve ``dw/dt = eta*flow`` from given weights.
 
@@ -87,6 +91,8 @@ def integrate(
         Learning rate, or that of each layer: the proof first trains w1 alone, ``(eta, 0)``, and then w2.
     rtol : float
         Relative tolerance of `scipy.integrate.solve_ivp`.
+    method : str
+        Its method; "LSODA" for stiff flows of small networks, where large weights meet long times.
 
     Returns
     -------
@@ -98,7 +104,8 @@ def integrate(
     Raises
     ------
     InputError
-        See `flow`; for times that do not increase, or weights that grow without bounds before the last of them.
+        See `flow`; for times that do not increase, weights that grow without bounds before the last of them, or a flow
+        that the method cannot follow in 200,000 evaluations.
     """
     w1, w2, feedback, teacher = _checked(w1, w2, feedback, teacher)
     times, sign, presynaptic = np.asarray(times, dtype=float), _sign(sign), _presynaptic(presynaptic)
@@ -113,7 +120,14 @@ def integrate(
         both = _flow(first, second, feedback, teacher, sign, presynaptic)
         return [rate * d for rate, d in zip(rates, both, strict=True)]
 
-    def change(_, state):
+    evaluations = count(1)
+
+    def change(t, state):
+        if next(evaluations) > EVALUATIONS:
+            raise InputError(
+                f"integrate: {method} gets to t = {t:.3g} of {times[-1]:g} in {EVALUATIONS} evaluations of the flow. "
+                "Stop earlier, take smaller weights, or method='LSODA'."
+            )
         return np.concatenate([d.ravel() for d in changes(*parts(state))])
 
     begin = np.concatenate([w1.ravel(), w2.ravel()])
@@ -123,7 +137,7 @@ def integrate(
         return most - np.abs(state).max()
 
     room.terminal = True
-    solved = solve_ivp(change, times[[0, -1]], begin, method="LSODA", t_eval=times, rtol=rtol, atol=atol, events=room)
+    solved = solve_ivp(change, times[[0, -1]], begin, method, times, events=room, rtol=rtol, atol=atol)
     if len(solved.t) < len(times):
         reached = solved.t_events[0][0] if len(solved.t_events[0]) else solved.t[-1]
         raise InputError(
