@@ -31,7 +31,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _images, _pairs
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, figure 5 and appendix D", "doi": ""}
-EXPECTED_TIME = "1 h on two idle cores"
+EXPECTED_TIME = "65 min on two idle cores"
 #: Figure 5, CIFAR-10, and the points by which we may be away from it.
 CIFAR, WITHIN = {"pepita": 52.6, "frozen": 44.6}, 1.5
 #: Points within which a weak perturbation ends as F = 0 does.
