@@ -19,7 +19,7 @@ CONSTANT = 0.7
 
 @dataclass
 class Case:
-    """One sum over a batch: onto neurons ("post", "pre") or, for accumulate, onto synapses ("set", "add")."""
+    """One sum over a batch: onto neurons ("post", "pre") or, for accumulate, onto synapses ("set", "add", "keep")."""
 
     expression: str
     onto: str = "post"
@@ -55,7 +55,12 @@ FIXED = [
     Case("w*x_pre + w*a_pre", shape=(1, 1), batch=2),
     Case("w*x_pre", shape=(6, 6), recurrent=True),
     Case("w*x", "pre"),
+    Case("x_pre*y_post", "keep"),
+    Case("-gain/n_steps*x_pre*(y_post - g_post)", "keep", starts=(1, 2), masked=True),
+    Case("constant*x_pre*y_post - gain*x_pre*g_post + w*a_pre", "keep"),
 ]
+#: What a sum of that kind leaves of the variable.
+KEEP = "constant/(1 + trial)"
 
 SYN = ["w", "v", "u", "exp(v)", "(w - v)"]
 PRE = ["x_pre", "a_pre", "(x_pre - a_pre)", "tanh(x_pre)", "(i + 1)", "int(copy_pre > 0)"]
@@ -139,7 +144,8 @@ def network(target, dtype, cases):
             namespace={"constant": CONSTANT},
         )
         if case.onto not in ("pre", "post"):
-            synapses.accumulate("G", case.expression, add=case.onto == "add")
+            kept = {"add": {"add": True}, "keep": {"keep": KEEP}}.get(case.onto, {})
+            synapses.accumulate("G", case.expression, **kept)
         if "gain" in synapse:
             synapses.gain = 1.5
         for v in set(synapse) & set("wvG"):
@@ -191,7 +197,8 @@ def test_sums_over_a_batch(target, dtype, tolerance):
         else:
             result = after[f"S{number}.G"].reshape(case.shape)
             wanted = expected(case, number, before, mask)
-            wanted += before[f"S{number}.G"].reshape(case.shape) if case.onto == "add" else 0
+            kept = {"add": 1, "keep": CONSTANT / 2}.get(case.onto, 0)
+            wanted += kept * before[f"S{number}.G"].reshape(case.shape)
         scale = max(1, np.abs(wanted).max())
         np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance * scale, err_msg=str(case))
         assert result.dtype == np.dtype(dtype)
@@ -245,7 +252,8 @@ def test_one_and_two_threads_give_the_same_bytes():
     start("cpp", dtype="float32", dt=1 * ms)
     rng = np.random.default_rng(3)
     n_pre, n_post, batch = 784, 1024, 64
-    x = Population(n_pre, "x : 1\nback : 1", batch=batch, name="x")
+    x = Population(n_pre, "x : 1\nback : 1\nnoise : 1", batch=batch, name="x")
+    x.run_regularly("noise = x + rand()\nnoise -= int(rand() < 0.2)", when="groups", order=6)
     h = Population(n_post, "h = tanh(u) : 1 (constant over dt)\nu : 1", batch=batch, name="h")
     w = DenseSynapses(
         x, h, "w : 1\nG : 1\nu_post = w*x_pre : 1 (summed)\nback_pre = w*h_post : 1 (summed)", name="w",
@@ -261,7 +269,7 @@ def test_one_and_two_threads_give_the_same_bytes():
     one = simulation.run().state
     simulation.threads = 2
     two = simulation.run().state
-    assert np.abs(one["w.G"]).max() > 1 and one["small.G"].max() > 1
+    assert np.abs(one["w.G"]).max() > 1 and one["small.G"].max() > 1 and one["x.noise"].std() > 0.3
     for name, values in one.items():
         assert values.tobytes() == two[name].tobytes(), name
 
@@ -308,6 +316,10 @@ def test_shared_weights_cannot_read_a_copy(equations, statement, words):
             "needs a synaptic variable. Got 'r_post'; it has G, w",
         ),
         (lambda: plastic().accumulate("missing", "x_pre"), "Got 'missing'; it has G, w"),
+        (lambda: plastic().accumulate("G", "x_pre*y_post", keep="0.9", add=True), "keep='0.9' without add"),
+        (lambda: plastic().accumulate("G", "(x_pre - y_post)**2", keep="0.9"), "for products of a presynaptic"),
+        (lambda: build(plastic().accumulate("G", "x_pre*y_post", keep="0.5*w")), "reads w, which differs from synapse"),
+        (lambda: build(plastic().accumulate("G", "x_pre*y_post", keep="1*second")), "inconsistent units"),
         (
             lambda: build(plastic().accumulate("G", "x_pre*y_post*second")),
             "(?s)'G' and 'x_pre.y_post.second' have different units",

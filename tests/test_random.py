@@ -35,6 +35,13 @@ int main(int, char** argv)
     for (int i = 0; i < n; i++) z[i] = normal(stream, i);
     for (int i = 0; i < n; i++) uf[i] = uniform_f(stream, i);
     for (int i = 0; i < n; i++) zf[i] = normal_f(stream, i);
+    // The same in two pieces, which begin and end anywhere.
+    std::vector<double> together(n);
+    std::vector<float> together_f(n);
+    const int cut = n / 3;
+    uniforms(stream, 0, cut, together.data()), uniforms(stream, cut, n - cut, together.data() + cut);
+    uniforms(stream, 0, cut, together_f.data()), uniforms(stream, cut, n - cut, together_f.data() + cut);
+    if (together != u || together_f != uf) return 1;
     permutation(stream, rng_tick, n, order.data());
     std::vector<uint32_t> extreme(64);
     for (int i = 0; i < 64; i++) extreme[i] = i % 2 ? 0xffffffffu : 0;

@@ -7,6 +7,7 @@ from itertools import count
 import numpy as np
 from brian2 import Equations, Synapses
 from brian2.codegen.translation import get_identifiers_recursively
+from brian2.core.variables import Variable
 from brian2.equations.equations import PARAMETER
 from brian2.groups.group import CodeRunner
 from brian2.parsing.expressions import parse_expression_dimensions
@@ -274,11 +275,13 @@ class DenseSynapses(Synapses):
                 "mask. Use a (summed) variable."
             )
 
-    def accumulate(self, variable, expression, *, when="groups", order=0, add=False, over=None, name=None):
+    def accumulate(self, variable, expression, *, when="groups", order=0, add=False, keep=None, over=None, name=None):
         """Sum an expression of pre- and postsynaptic variables over the copies of the batch.
 
         ``variable = sum over copies of expression`` for every synapse, for example
-        ``accumulate("G", "delta_post * x_pre")``: the gradient of a batch. With ``add=True`` it is added instead.
+        ``accumulate("G", "delta_post * x_pre")``: the gradient of a batch. With ``add=True`` it is added instead; with
+        ``keep="momentum"`` it is added to that part of the variable: the sum of gradients that fade, without a pass
+        over the matrices of its own.
 
         Parameters
         ----------
@@ -290,6 +293,9 @@ class DenseSynapses(Synapses):
             Place in the step.
         add : bool
             Add to the variable instead of setting it.
+        keep : str, optional
+            Expression of what all synapses share, without units: the variable is multiplied by it before the sum is
+            added.
         over : Tape or sequence of Tape, optional
             Sum over the rows that a `Tape` has recorded as well; the operation that is returned has to be listed in
             an `Event` after the recorded phase.
@@ -302,7 +308,7 @@ class DenseSynapses(Synapses):
         Raises
         ------
         InputError
-            If `variable` is no synaptic variable, or the expression has no meaning.
+            If `variable` is no synaptic variable, the expression has no meaning, or `keep` is given where it cannot be.
         """
         if variable not in self.variables or self.variables.indices[variable] != "_idx":
             names = [n for n in self.equations.names if self.variables.indices[n] == "_idx"]
@@ -310,7 +316,12 @@ class DenseSynapses(Synapses):
                 f"DenseSynapses '{self.name}': accumulate needs a synaptic variable. Got {variable!r}; it has "
                 f"{', '.join(sorted(names))}."
             )
-        op = "+=" if add else "="
+        if keep is not None and (add or over is not None):
+            raise InputError(
+                f"DenseSynapses '{self.name}': accumulate takes keep={keep!r} without add and without a tape. To add "
+                "to the whole variable, leave it out; over a tape, put it into the update."
+            )
+        op = "+=" if add else "=" if keep is None else f"= ({keep})*{variable} +"
         name = name or f"{self.name}_accumulate_{variable}"
         if over is not None:
             _, terms = product_blocks(self, expression, "synapse")
@@ -320,10 +331,18 @@ class DenseSynapses(Synapses):
         blocks, terms = product_blocks(self, expression, "synapse")
         if len(terms) > 1 and variable in get_identifiers(expression):
             blocks, terms = None, []  # the second product would read what the first has written
+        if keep is not None:
+            if not blocks:
+                raise InputError(
+                    f"DenseSynapses '{self.name}': accumulate takes keep={keep!r} for products of a presynaptic and a "
+                    f"postsynaptic factor. '{expression}' is none; sum it into a variable of its own."
+                )
+            blocks["keep"] = f"_keep = {keep}"
         check = f"{variable} {op} {expression}"
         runner = Accumulator(self, check, blocks, variable, when=when, order=order, name=name)
         runner.template = "dense_accumulate" if blocks else "dense_tiled"
-        kwds = {"_terms": terms, "_variable": variable, "_add": add, "_onto": "synapse"}
+        runner.keep = keep
+        kwds = {"_terms": terms, "_variable": variable, "_add": add, "_keep": keep is not None, "_onto": "synapse"}
         runner.template_kwds = {**kwds, **self.geometry()}
         if not blocks:
             runner.abstract_code = f"_synaptic_var = {expression}"
@@ -404,7 +423,7 @@ class Accumulator(CodeRunner):
     """The operation behind `DenseSynapses.accumulate` in a batch."""
 
     def __init__(self, synapses, statement, blocks, variable, when, order, name):
-        self.statement = statement
+        self.statement, self.keep = statement, None
         self.variable = variable
         super().__init__(
             synapses, "dense_accumulate", code=blocks or statement, when=when, order=order, name=name, check_units=False
@@ -420,4 +439,17 @@ class Accumulator(CodeRunner):
             Quantity(1, dim=parse_expression_dimensions(expression, variables)),
             f"'{self.variable}' and '{expression}' have different units.",
         )
+        if self.keep is not None:
+            self._check_kept(run_namespace)
         super().before_run(run_namespace)
+
+    def _check_kept(self, run_namespace):
+        """Refuse a part to be kept that differs from synapse to synapse; that it has no unit follows from the sum's."""
+        names = get_identifiers_recursively([self.keep], self.group.variables)
+        variables = self.group.resolve_all(names, run_namespace, user_identifiers=names)
+        own = sorted(n for n, v in variables.items() if isinstance(v, Variable) and not v.scalar)
+        if own:
+            raise InputError(
+                f"DenseSynapses '{self.group.name}': keep={self.keep!r} reads {', '.join(own)}, which differs from "
+                "synapse to synapse. Multiply by it in a run_regularly, or make it (shared)."
+            )

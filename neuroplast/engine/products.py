@@ -35,8 +35,8 @@ def product_blocks(synapses, expression, onto):
         Abstract code of each factor that is more than a plain variable; None if the expression is not such
         a sum of products (it then goes to the tiled loop).
     terms : list of dict
-        For each product the three factors: ``{"pre": factor, "syn": factor, "post": factor}``; a factor is
-        None (one), ``("variable", name)`` or ``("block", key)``.
+        For each product the three factors, and what scales all of it: ``{"pre": factor, "syn": factor, "post":
+        factor, "scale": factor}``; a factor is None (one), ``("variable", name)`` or ``("block", key)``.
 
     Raises
     ------
@@ -58,16 +58,18 @@ def product_blocks(synapses, expression, onto):
     # Products that share all but one operand become one: w*a_pre + w*b_pre is one product with a_pre + b_pre.
     joined = {}
     for parts in products:
-        key = (parts[operands[1]], parts[scale])
-        joined[key] = joined.get(key, 0) + parts["shared"] * parts[operands[0]]
+        joined.setdefault((parts[operands[1]], parts[scale]), []).append((parts["shared"], parts[operands[0]]))
     blocks, terms = {"empty": ""}, []
-    for number, ((second, third), first) in enumerate(joined.items()):
-        factors = {operands[0]: first, operands[1]: second, scale: third}
+    for number, ((second, third), firsts) in enumerate(joined.items()):
+        shared, first = firsts[0][0], sum(factor for _, factor in firsts)
+        if onto != "synapse" or any(other != shared for other, _ in firsts):
+            shared, first = sympy.S.One, sum(other * factor for other, factor in firsts)
+        factors = {operands[0]: first, operands[1]: second, scale: third, "scale": shared}
         # The operands have to be there as arrays, even where they are one.
         terms.append(
             {
                 kind: _factor(synapses, factors[kind], f"{kind}{number}", blocks, kind in operands)
-                for kind in ("pre", "syn", "post")
+                for kind in ("pre", "syn", "post", "scale")
             }
         )
     return blocks, terms

@@ -254,7 +254,8 @@ def accumulate_over(synapses, variable, terms, tapes, *, when, order, add, name)
         unit than the variable.
     """
     tapes = [tapes] if isinstance(tapes, Tape) else list(tapes)
-    if len(terms) != 1 or terms[0]["syn"] or any((terms[0][s] or ("",))[0] != "variable" for s in ("pre", "post")):
+    plain = len(terms) == 1 and all((terms[0][side] or ("",))[0] == "variable" for side in ("pre", "post"))
+    if not plain or terms[0]["syn"] or terms[0]["scale"]:
         raise InputError(
             f"DenseSynapses '{synapses.name}': over a tape, accumulate takes one product of a presynaptic and a "
             "postsynaptic variable, such as 'd_post*x_pre'. Put factors into the recorded variable or into the update."

@@ -1,4 +1,13 @@
-{# Factors of a product: `load` defines the pointer _pre, _syn or _post to the matrix of one factor. #}
+{# Factors of a product: `load` defines the pointer _pre, _syn or _post to the matrix of one factor; `number` is an
+   expression, the value of one that all synapses share. #}
+{% macro number(key) %}
+[&]() -> {{real}} {
+    const size_t _vectorisation_idx = -1;
+    {{scalar_code[key]|autoindent}}
+    {{vector_code[key]|autoindent}}
+    return _{{key}};
+}()
+{% endmacro %}
 {% macro load(term, kind) %}
 {% set _factor = term[kind] %}
 {% set _size = {'pre': _n_pre*_batch, 'post': _n_post*_batch, 'syn': _n_pre*_n_post}[kind] %}

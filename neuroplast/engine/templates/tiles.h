@@ -109,7 +109,10 @@ inline void pack_columns(const Operand& from, int64_t p0, int64_t products, int6
     if (columns < width) std::fill(out, out + width * products, 0.0f);
     if (!from.across) transpose(M, from.ld, columns, products, out, width);
     else if (columns == tile_columns)  // a length that the compiler knows
-        for (int64_t p = 0; p < products; p++) std::copy_n(M + p * from.ld, tile_columns, out + p * tile_columns);
+        for (int64_t p = 0; p < products; p++)
+#pragma GCC unroll 4
+            for (int v = 0; v < tile_vectors; v++, out += lanes)
+                *reinterpret_cast<LooseLanes*>(out) = *reinterpret_cast<const LooseLanes*>(M + p * from.ld + v * lanes);
     else
         for (int64_t p = 0; p < products; p++) std::copy_n(M + p * from.ld, columns, out + p * width);
 }
