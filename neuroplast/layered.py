@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from brian2 import Quantity, ms
 
+from neuroplast import equations
 from neuroplast.engine import Dataset, DenseSynapses, Event, Loop, Recorder, Schedule, count_correct, cross_entropy
-from neuroplast.equations import APPLY_MOMENTUM, MOMENTUM, WEIGHT
+from neuroplast.equations import WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.network import check_time
@@ -53,6 +54,12 @@ seen = 0
 SUMMED = """
 I_post = w*r_pre : 1 (summed)               # W r
 """
+#: Equations of what makes changes of gradients, and its statements: of each projection that learns.
+OPTIMISERS = {
+    "momentum": (equations.MOMENTUM, equations.APPLY_MOMENTUM),
+    "adam": (equations.ADAM_BATCH, equations.APPLY_ADAM_BATCH),
+    "sgd": (equations.SGD_BATCH, equations.APPLY_SGD_BATCH),
+}
 DROP = "mask = int(rand() < keep)/keep"
 KEEP = """
 keep : 1 (shared, constant)                 # probability that dropout leaves a neuron in
@@ -118,8 +125,8 @@ class Layers:
             )
 
 
-def project(source, target, text, rule, name):
-    """A projection, with what its rule and momentum add if it learns.
+def project(source, target, text, rule, name, optimiser="momentum"):
+    """A projection, with what its rule and the optimiser, one of `OPTIMISERS`, add if it learns.
 
     Raises
     ------
@@ -127,15 +134,15 @@ def project(source, target, text, rule, name):
         If a population lacks what the rule reads.
     """
     rule.check(source, target)
-    text = WEIGHT + text + (rule.synapse + MOMENTUM if rule.learns else "")
+    text = WEIGHT + text + (rule.synapse + OPTIMISERS[optimiser][0] if rule.learns else "")
     return DenseSynapses(source, target, text, name=name)
 
 
-def learn(synapses, rule, nodes):
+def learn(synapses, rule, nodes, optimiser="momentum"):
     """Let a projection learn from a batch in the event ``learn``: gradients of all first, then all weights."""
     if rule.learns:
         nodes["learn"].append(synapses.accumulate(*rule.gradient, order=GRADIENT))
-        nodes["learn"].append(synapses.run_regularly(APPLY_MOMENTUM, order=WEIGHTS))
+        nodes["learn"].append(synapses.run_regularly(OPTIMISERS[optimiser][1], order=WEIGHTS))
 
 
 def present(images, inputs, outputs, nodes, shuffle=True):
