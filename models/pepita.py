@@ -277,7 +277,8 @@ def initial_values(parameters, images, seed, rule=PEPITA):
     names = [f"w{i}" for i in range(1, len(sizes))]
     values = {f"{name}.w": layered.he_uniform(rng, *pair) for name, *pair in zip(names, sizes, sizes[1:], strict=False)}
     bound = p.f_scale * np.sqrt(6 / sizes[0])
-    values["feedback.f"] = rng.uniform(-bound, bound, (sizes[0], sizes[-1])).T
+    f = rng.uniform(-abs(bound), abs(bound), (sizes[0], sizes[-1])).T
+    values["feedback.f"] = -f if p.f_scale < 0 else f
     values["inputs.strength"] = p.strength
     for i in range(1, len(sizes)):
         name = f"hidden{i}" if i < len(sizes) - 1 else "outputs"

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from neuroplast import figures
-from neuroplast.analysis import prediction
+from neuroplast.analysis import paired, prediction
 from neuroplast.models import autapse
 from neuroplast.parameters import parameter
 from neuroplast.rules import AUTAPSE, BPTT_MEAN, DFA_MEAN, FA_MEAN, FROZEN, Rule
@@ -209,9 +209,10 @@ def changes(values: Mapping) -> str:
 
 
 def compare(values) -> tuple[float, float]:
-    """Median over nets of trained less untrained, and p; the values are along ``stage`` and ``net``."""
+    """Median over nets of trained less untrained, and Wilcoxon's p; the values are along ``stage`` and ``net``."""
     values = values.clip(-1e6, 1e6)  # ranks need numbers
-    return prediction.paired(values.sel(stage="trained"), values.sel(stage="untrained"))
+    found = paired.compare(values.sel(stage="trained"), values.sel(stage="untrained"))
+    return found.median, found.wilcoxon
 
 
 def falls(values, level: float = 0.05) -> bool:

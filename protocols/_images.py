@@ -5,7 +5,7 @@ same number have the same initial forward weights under all rules but DRTP, whos
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from neuroplast import data, figures
+from neuroplast.data import Images
 from neuroplast.errors import InputError
 from neuroplast.layered import METRICS
 from neuroplast.models import feedforward, pepita
@@ -31,6 +32,14 @@ from neuroplast.rules import (
     Rule,
 )
 from neuroplast.traces import combine
+
+#: Ours: noise without a mean, which is half of the strength in the paper's.
+CENTRED = replace(
+    RANDOM_PERTURBATION,
+    name="centred_perturbation",
+    modulation="r = x + strength*(rand() - 0.5)",
+    reference="none: noise whose mean is zero",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ NETWORKS = {
     "frozen": Network("F = 0", pepita, FROZEN_HIDDEN),
     "pepita_standard": Network("PEPITA, standard presynaptic", pepita, PEPITA_STANDARD, rates="pepita"),
     "random_perturbation": Network("random perturbation", pepita, RANDOM_PERTURBATION, rates="pepita"),
+    "centred_perturbation": Network("centred perturbation", pepita, CENTRED, rates="pepita"),
     "error_sign": Network("PEPITA, sign of the error", pepita, ERROR_SIGN, rates="pepita"),
 }
 LABELS = {name: network.label for name, network in NETWORKS.items()}
@@ -81,6 +91,8 @@ RATES |= {"cifar100": RATES["cifar10"], "mnist-5000": RATES["mnist"], "digits": 
 #: Epochs after which the rate falls to a tenth, where they are not those of table 2 for MNIST.
 DECAY_AT = dict.fromkeys(("cifar10", "cifar100"), (60, 90))
 WANTED, STAND_IN = "fashion-mnist", "digits"
+WHITENED = "-whitened"
+NAMES = tuple(data.names())
 
 
 @dataclass(frozen=True)
@@ -88,12 +100,28 @@ class Common:
     """What every protocol on images can vary; the rest are the models' parameters."""
 
     data: str = parameter(
-        "auto", "data set; auto: fashion-mnist, or digits where it is absent", choices=("auto", *data.names())
+        "auto", "data set; auto: fashion-mnist, or digits where it is absent", choices=("auto", *NAMES)
     )
     rows: int = parameter(0, "take only so many images of the first ones, also in the test; 0: all", least=0)
     hidden: tuple = parameter((1024,), "neurons of each hidden layer", least=1)
     nets: int = parameter(3, "nets, each with its own initial weights", least=1)
     epochs: int = parameter(100, "times that a net sees all images", least=1)
+
+
+@dataclass(frozen=True)
+class Several(Common):
+    """The same, of protocols that take all data sets that there are."""
+
+    data: tuple = parameter(
+        ("mnist", "cifar10", "cifar100", "fashion-mnist", "mnist-5000"),
+        "data sets, as far as they are on this machine; digits if none is",
+        choices=NAMES,
+    )
+
+    def images(self) -> list[Images]:
+        """Those that are on this machine."""
+        names = [name for name in self.data if data.present(name)]
+        return [load(name, self.rows) for name in names or [STAND_IN]]
 
 
 @dataclass(frozen=True)
@@ -109,15 +137,18 @@ class Case:
     images : Images
     constants : dict
         Parameters of the model, if not those of `constants`.
+    nets : int, optional
+        How many, if not as many as of the others.
     """
 
     coords: Mapping
     rule: str
-    images: data.Images
+    images: Images
     constants: Mapping = field(default_factory=dict)
+    nets: int | None = None
 
 
-def load(name: str, rows: int = 0, run=None) -> data.Images:
+def load(name: str, rows: int = 0, run=None) -> Images:
     """A data set; "auto" is Fashion-MNIST, or digits where that is absent, of which `run` is told.
 
     Raises
@@ -139,27 +170,34 @@ def absent(name: str) -> str:
     return f"not run: {name} absent; {get}"
 
 
-def check_rules(rules) -> None:
-    """Refuse rules that have no network here.
+def check_rules(rules, needed=()) -> None:
+    """Refuse rules that have no network here, or are not those that a protocol is about.
 
     Raises
     ------
     InputError
     """
-    unknown = [name for name in rules if name not in NETWORKS]
-    if unknown or len(set(rules)) < len(rules):
+    if set(rules) - set(NETWORKS) or len(set(rules)) < len(rules):
         raise InputError(f"rules should be different ones of {', '.join(NETWORKS)}. Got {', '.join(rules)}.")
+    if set(needed) - set(rules):
+        raise InputError(f"rules should have {', '.join(needed)} among them. Got {', '.join(rules)}.")
 
 
 def eta(name: str, rule: str) -> float:
-    """Learning rate of a rule on a data set."""
-    return RATES[name][NETWORKS[rule].rates or rule]
+    """Learning rate of a rule on a data set; whitened images have a tenth of it (appendix G)."""
+    rate = RATES[name.removesuffix(WHITENED)][NETWORKS[rule].rates or rule]
+    return rate / 10 if name.endswith(WHITENED) else rate
+
+
+def seed(run, net: int) -> int:
+    """Seed of a net: of its initial weights, the order of its images and its dropout."""
+    return 1000 * run.seed + net
 
 
 def constants(name: str, rule: str, **changes) -> Any:
     """Parameters of the model for a rule and a data set."""
     network = NETWORKS[rule]
-    chosen = {"eta": eta(name, rule), "decay_at": DECAY_AT.get(name, (60,))}
+    chosen = {"eta": eta(name, rule), "decay_at": DECAY_AT.get(name.removesuffix(WHITENED), (60,))}
     return network.model.Parameters(**dict(network.constants) | chosen | changes)
 
 
@@ -192,10 +230,10 @@ def train(cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, par
         if key not in models:
             options = {"record": (*record, *run.record), "target": run.target}
             models[key] = network.model.build(chosen, case.images, network.rule, **options)
-        for net in range(p.nets):
+        for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
             label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
-            jobs.append(models[key].job(label, coords, p.epochs, 1000 * run.seed + net, parameters=chosen))
+            jobs.append(models[key].job(label, coords, p.epochs, seed(run, net), parameters=chosen))
     images = {case.images.name: [case.images.rows, len(case.images.test)] for case in cases}
     run.note(rules=sorted({NETWORKS[case.rule].rule.name for case in cases}), images=images)
     parts = []

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from neuroplast import figures
-from neuroplast.analysis import prediction
+from neuroplast.analysis import paired, prediction
 from neuroplast.models import autapse
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
@@ -125,8 +125,9 @@ def _dynamics(here):
 def _autapse(here):
     skill = here.skill.sel(network="learned", stage="trained").clip(-1e6)
     ours, control = skill.sel(rule="autapse"), skill.sel(rule="frozen")
-    difference, p = prediction.paired(ours, control)
-    return f"{ball.spread(ours)}, W frozen {ball.spread(control)} (p = {p:.2g})", difference > 0 and p < 0.05
+    found = paired.compare(ours, control)
+    text = f"{ball.spread(ours)}, W frozen {ball.spread(control)} (p = {found.wilcoxon:.2g})"
+    return text, found.median > 0 and found.wilcoxon < 0.05
 
 
 EXPECTED = [

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroplast import figures
-from neuroplast.analysis import prediction
+from neuroplast.analysis import paired, prediction
 from neuroplast.errors import InputError
 from neuroplast.models import autapse
 from neuroplast.parameters import parameter
@@ -90,9 +90,9 @@ def chosen(dataset, rule):
 def _pair(dataset, rule, name="skill", than="control_skill", stage="trained"):
     here = chosen(dataset, rule)
     ours, theirs = here[name].sel(stage="trained"), here[than].sel(stage=stage)
-    difference, p = prediction.paired(ours.clip(-1e6), theirs)
-    text = f"{rule} {ball.spread(ours)} (p = {p:.2g}, eta {float(here.eta):g})"
-    return text, ball.spread(theirs), difference > 0 and p < 0.05
+    found = paired.compare(ours.clip(-1e6), theirs)
+    text = f"{rule} {ball.spread(ours)} (p = {found.wilcoxon:.2g}, eta {float(here.eta):g})"
+    return text, ball.spread(theirs), found.median > 0 and found.wilcoxon < 0.05
 
 
 def _scales(dataset):

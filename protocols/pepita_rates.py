@@ -71,13 +71,12 @@ def chosen(dataset) -> dict[str, float]:
 
 def _inside(dataset):
     """The choices, with the last and the best accuracy there."""
-    texts, etas = [], dataset.eta.values
-    for rule, eta in chosen(dataset).items():
-        curve = dataset.validation_accuracy.sel(rule=rule).sel(eta=eta, method="nearest")
-        last, best = _images.spread(curve.isel(epoch=-1)), _images.spread(curve.max("epoch"))
+    texts, etas, found = [], dataset.eta.values, chosen(dataset)
+    for rule, eta in found.items():
+        curve = dataset.validation_accuracy.sel(rule=rule).isel(eta=int(np.abs(etas - np.nan_to_num(eta)).argmin()))
+        last, best = _images.spread(curve.isel(epoch=-1)), _images.spread(curve.max("epoch", skipna=False))
         texts.append(f"{_images.LABELS[rule]} {eta:g}: {last} % after the last epoch, {best} % in the best")
-    inside = [etas[0] < eta < etas[-1] for eta in chosen(dataset).values()]
-    return "; ".join(texts), holds(all(inside))
+    return "; ".join(texts), holds(all(etas[0] < eta < etas[-1] for eta in found.values()))
 
 
 def _in_use(dataset):

@@ -27,7 +27,7 @@ import xarray as xr
 from matplotlib.colors import TwoSlopeNorm
 
 from neuroplast import figures, rules
-from neuroplast.analysis import prediction
+from neuroplast.analysis import paired, prediction
 from neuroplast.errors import InputError
 from neuroplast.models import autapse, rflo
 from neuroplast.parameters import parameter
@@ -192,9 +192,10 @@ def _beats_control(dataset):
     text, beats = [], []
     for column in _columns(dataset):
         ours, control = (dataset.left.sel(rule=name, column=column).clip(max=1e6) for name in ("autapse", "frozen"))
-        difference, p = prediction.paired(ours, control)
+        found = paired.compare(ours, control)
+        p = found.wilcoxon
         text.append(f"{column} {float(ours.median()):.2g}, W frozen {float(control.median()):.2g} (p = {p:.2g})")
-        beats.append(difference < 0 and p < 0.05)
+        beats.append(found.median < 0 and p < 0.05)
     return "; ".join(text), holds(all(beats))
 
 

@@ -17,7 +17,7 @@ RESULTS = ("traces", "runs", "analysis", "figures", "pictures", "export", "data"
 NEVER = {"engine": {"rules", "models", "protocols"}, "models": {"protocols"}}
 NEVER |= {part: {"brian2", "engine"} for part in RESULTS}
 # Where the name to import differs from the name to install.
-IMPORT_NAMES = {"scipy-openblas32": "scipy_openblas32"}
+IMPORT_NAMES = {"scipy-openblas32": "scipy_openblas32", "scikit-learn": "sklearn"}
 
 
 def imported(source, package):
@@ -68,8 +68,9 @@ def test_every_import_is_a_declared_dependency(path):
     requirements = config["options"]["install_requires"]
     for extra in {"bench": ["bench"], "export": ["nwb", "neo"]}.get(path.parent.name, ()):
         requirements += config["options.extras_require"][extra]
-    if path.stem == "sweep_cluster":
-        requirements += config["options.extras_require"]["cluster"]
+    for name, extra in {"sweep_cluster": "cluster", "embedding": "embedding"}.items():
+        if path.stem == name:
+            requirements += config["options.extras_require"][extra]
     assert undeclared(path.read_text(), module_name(path), requirements) == set()
 
 

@@ -93,21 +93,12 @@ def test_ridge_finds_a_linear_readout():
     np.testing.assert_allclose(mean, (states @ weights + offset).mean(axis=(0, 1)), rtol=1e-6)
 
 
-def test_paired_test():
-    """Ten differences of one sign: the two of 2^10 orders of signs that are as extreme."""
-    before = RNG.standard_normal(10)
-    difference, p = prediction.paired(before + np.linspace(1, 2, 10), before)
-    assert difference == pytest.approx(1.5) and p == pytest.approx(2 / 2**10)
-    assert prediction.paired(before, before) == (0.0, 1.0)
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
         (lambda: prediction.mse(TARGET, TARGET[:3]), "Got \\(4, 50, 2\\) and \\(3, 50, 2\\), burn_in=0"),
         (lambda: prediction.mse(TARGET, TARGET, 50), "more steps than the burn-in.* burn_in=50"),
         (lambda: prediction.trajectories(periodic(10), [0]), "Task 'periodic': trajectories should have an input"),
-        (lambda: prediction.paired([[1.0]], [0.0]), "one value for each net. Got shape \\(1, 1\\)"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(call, message):

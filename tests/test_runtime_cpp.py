@@ -190,7 +190,8 @@ def test_blas_has_one_thread(program):
     assert program("blas_threads", 4).stdout == b"1"
 
 
-# ta, tb, m, n, k: one panel; two by rows; two by columns; many with an odd rest; a matrix with a vector.
+# ta, tb, m, n, k: one panel; two by rows; two by columns; many with an odd rest; a matrix with a vector; a small product
+# of a large matrix, which tiles make transposed.
 SHAPES = [
     (0, 0, 3, 2, 5),
     (1, 0, 10, 64, 100),
@@ -202,6 +203,8 @@ SHAPES = [
     (0, 0, 12301, 30, 100),
     (0, 1, 30, 12301, 100),
     (1, 0, 900, 1, 2500),
+    (1, 0, 1003, 70, 300),
+    (0, 1, 517, 33, 229),
 ]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.spatial import procrustes
-from scipy.stats import wilcoxon
 
 from neuroplast.errors import InputError
 
@@ -148,28 +147,6 @@ def ridge(states, target, penalty: float = 1e-6, burn_in: int = 0) -> tuple[np.n
     gram = centred.T @ centred + penalty * len(states) * np.eye(states.shape[1])
     weights = np.linalg.solve(gram, centred.T @ (target - target.mean(axis=0)))
     return weights, target.mean(axis=0) - states.mean(axis=0) @ weights
-
-
-def paired(values, baseline) -> tuple[float, float]:
-    """Whether nets differ from what they were paired with: each from itself before learning, say.
-
-    Parameters
-    ----------
-    values, baseline : array_like of shape (nets,)
-        A measure of each net, and of its partner.
-
-    Returns
-    -------
-    difference : float
-        Median of values less baseline.
-    p : float
-        Two-sided, of Wilcoxon's signed-rank test; 1 if all are the same. Ten nets cannot give less than 0.002.
-    """
-    difference = np.asarray(values, float) - np.asarray(baseline, float)
-    if difference.ndim != 1 or len(difference) == 0:
-        raise InputError(f"paired: there should be one value for each net. Got shape {difference.shape}.")
-    p = wilcoxon(difference).pvalue if np.any(difference) else 1.0
-    return float(np.median(difference)), float(p)
 
 
 def _settled(burn_in, *arrays):

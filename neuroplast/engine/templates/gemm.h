@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "pool.h"
+#include "tiles.h"
 
 // What the library puts before every name; blas.py reads it from the header and defines it on the command line.
 #ifndef NEUROPLAST_BLAS_PREFIX
@@ -77,6 +78,18 @@ inline int64_t panel_size(int64_t length, int64_t work)
     return ((length + panels - 1) / panels + 15) / 16 * 16;
 }
 
+// Whether a product was made without BLAS.
+#ifdef NEUROPLAST_TILES
+inline bool made_of_tiles(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda,
+                          const float* B, int64_t ldb, float beta, float* C, int64_t ldc)
+{
+    if (!suits_tiles(m, n, k)) return false;
+    gemm_tiles(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);
+    return true;
+}
+#endif
+template <class... Arguments> inline bool made_of_tiles(const Arguments&...) { return false; }
+
 // C = alpha op(A) op(B) + beta C, row-major: op(A) is m x k, op(B) is k x n, C is m x n; ta and tb: A and B are
 // stored transposed. With beta == 0, C is not read. The panels follow from m, n and k alone and each is one call on
 // one thread: the same bytes on any number of threads.
@@ -85,7 +98,7 @@ __attribute__((noinline))  // once for all operations: inlined into each, it is 
 inline void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* A, int64_t lda, const T* B,
                  int64_t ldb, T beta, T* C, int64_t ldc)
 {
-    if (m == 0 || n == 0) return;
+    if (m == 0 || n == 0 || made_of_tiles(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc)) return;
     // Splitting the rows is the cheaper way, unless there are few of them.
     const bool by_rows = 2 * m >= n;
     const int64_t length = by_rows ? m : n;
