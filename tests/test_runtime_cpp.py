@@ -190,8 +190,8 @@ def test_blas_has_one_thread(program):
     assert program("blas_threads", 4).stdout == b"1"
 
 
-# ta, tb, m, n, k: one panel; two by rows; two by columns; many with an odd rest; a matrix with a vector; a small product
-# of a large matrix, which tiles make transposed.
+# ta, tb, m, n, k: one panel; two by rows; two by columns; many with an odd rest; a matrix with a vector; a small
+# product of a large matrix, which tiles make transposed.
 SHAPES = [
     (0, 0, 3, 2, 5),
     (1, 0, 10, 64, 100),
