@@ -60,15 +60,15 @@ Departures from the paper: E_out is that of the authors' code; in the paper it i
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from brian2 import Quantity, ms
 
-from neuroplast import layered
-from neuroplast.engine import DenseSynapses, Event, Phase, Population, Simulation, softmax, start
+from neuroplast import layered, relaxing
+from neuroplast.engine import DenseSynapses, Population, Simulation, start
 from neuroplast.errors import InputError
 from neuroplast.model import Model
 from neuroplast.modules import MERGED, Roles, chain
@@ -135,10 +135,6 @@ f : 1 (constant)                            # fixed random weight
 beta : 1 (shared, constant)                 # strength of the fed-back error
 I_err_post = -beta*f*err_pre : 1 (summed)
 """
-#: Places within a step: what comes in, the recurrent current, the state.
-COMES, CURRENT, MOVE = layered.SEND, layered.SEND + 1, layered.SEND + 2
-#: Place in an event of what is remembered, or begins anew, after all sums have been taken.
-REMEMBER, RESET = 0, 10
 #: Nodes in which records are taken.
 RECORDED = ("run", "end", "test", "test_end", "epoch_end")
 #: What is compiled in: a net of the same model cannot have others.
@@ -194,7 +190,8 @@ class Parameters:
 
 
 def build(
-    parameters, images, rule=AP, *, graph=None, sizes=None, seed=0, record=(), target="cpp", dtype="float32", threads=1
+    parameters, images, rule=AP, *, graph=None, sizes=None, tasks=None, seed=0, record=(), target="cpp",
+    dtype="float32", threads=1,
 ):  # fmt: skip
     """Make the network and its schedule.
 
@@ -205,13 +202,16 @@ def build(
     Parameters
     ----------
     parameters : Parameters
-    images : neuroplast.data.Images
+    images : neuroplast.data.Images or dict of str to Images
+        By the name of the input, if the graph has several.
     rule : Rule
         AP or AP_DERIVATIVE of `neuroplast.rules`, or your own.
     graph : Graph, optional
         Of modules; by default those of the parameters in a row.
     sizes : dict of str to int, optional
         Neurons of a role, for `neuroplast.modules.Roles`, if there is no graph.
+    tasks : sequence of sequences of str, optional
+        Outputs that are trained together, one such task after the other in each epoch; by default all at once.
     seed : int
         Of the initial weights and the order of images, unless the model's methods are given another one.
     record : sequence of str or Record
@@ -233,52 +233,56 @@ def build(
     """
     p = parameters
     graph = graph or chain(p.modules, Roles(p.block, p.merged, sizes or {}))
+    images = dict(images) if isinstance(images, Mapping) else {"inputs": images}
+    tasks = [tuple(task) for task in tasks or [graph.outputs]]
     start(target, dtype=dtype, dt=p.dt)
-    nodes = defaultdict(list)
     more = _second_paths(graph)
-    parts = {"inputs": Population(images.features, INPUTS, batch=p.batch, name="inputs")}
+    inputs = {name: Population(each.features, INPUTS, batch=p.batch, name=name) for name, each in images.items()}
+    modules, outputs = {}, {}
     for name, n in graph.modules.items():
         text = MODULE + (BIAS if p.learn_bias else NO_BIAS) + (MORE if name in more.values() else NO_MORE)
-        parts[name] = Population(n, text, batch=p.batch, method="euler", order=MOVE, name=name)
-    text = OUTPUTS + layered.SCORE + (MORE if "outputs" in more.values() else NO_MORE)
-    parts["outputs"] = outputs = Population(images.classes, text, batch=p.batch, name="outputs")
-    outputs.subexpression_updater.when, outputs.subexpression_updater.order = "groups", layered.OUTPUT - 1
+        modules[name] = Population(n, text, batch=p.batch, method="euler", order=relaxing.MOVE, name=name)
+    for name, source in graph.outputs.items():
+        text = OUTPUTS + layered.SCORE + (MORE if name in more.values() else NO_MORE)
+        outputs[name] = Population(images[source].classes, text, batch=p.batch, name=name)
+        outputs[name].subexpression_updater.when = "groups"
+        outputs[name].subexpression_updater.order = relaxing.JUDGE
+    parts = inputs | modules | outputs
 
-    learning, rules, projections, errors = graph.learning(), {}, {}, {}
+    rules, projections = {path.name: FROZEN for path in graph.paths}, {}
+    rules |= {path.name: rule for path in graph.learning()}
     for path in graph.paths:
-        rules[path.name] = rule if path in learning else FROZEN
         text = FEED_MORE if path.name in more else FEED
         ends = parts[path.source][path.sends], parts[path.target][path.hears]
         projections[path.name] = layered.project(*ends, text, rules[path.name], path.name, p.optimiser)
-    recurrent = {}
-    for name in graph.modules:
-        rules[f"rec_{name}"] = RECURRENT_PLASTICITY if p.plastic and name in graph.backward_order else FROZEN
-        recurrent[name] = layered.project(
-            parts[name], parts[name], RECURRENT, rules[f"rec_{name}"], f"rec_{name}", p.optimiser
-        )
-        recurrent[name].summed_updaters["I_rec_post"].order = CURRENT
+    recurrent, errors = {}, {}
+    for name, module in modules.items():
+        own = rules[f"rec_{name}"] = RECURRENT_PLASTICITY if p.plastic and name in graph.backward_order else FROZEN
+        recurrent[f"rec_{name}"] = layered.project(module, module, RECURRENT, own, f"rec_{name}", p.optimiser)
     for path in graph.errors:
         ends = parts[path.source][path.sends], parts[path.target][path.hears]
-        errors[path.name] = DenseSynapses(*ends, ERROR, order={"I_err_post": COMES}, name=path.name)
-    groups = parts | projections | {f"rec_{name}": synapses for name, synapses in recurrent.items()} | errors
-    groups |= _add_biases(parts, graph, rule if p.learn_bias else FROZEN, p, rules, nodes)
+        errors[path.name] = DenseSynapses(*ends, ERROR, name=path.name)
+    groups = parts | projections | recurrent | errors
+    network = relaxing.Network(p, graph, parts, projections, recurrent, errors, SAMPLE)
+    biases = _add_biases(network, rule if p.learn_bias else FROZEN, rules)
+    groups |= biases
+    for output, source in graph.outputs.items():
+        network.show(images[source], source, output)
+    rounds = [network.round(task, rules, groups, biases) for task in tasks]
 
-    layered.present(images, parts["inputs"], outputs, nodes, p.shuffle)
-    trial, test = _schedule(p, graph, parts, projections, recurrent, errors, nodes)
-    for name, each in rules.items():
-        layered.learn(groups[name], each, nodes, p.optimiser)
-    layered.count(outputs, nodes, "judge")
-    recorded = layered.record_epochs(outputs, projections, nodes)
-    rates = {name: Rate("z", -1, 1) for name in graph.modules}
+    nodes, suffixes = network.nodes, {name: f"_{name}" if len(outputs) > 1 else "" for name in outputs}
+    recorded = []
+    for number, (name, output) in enumerate(outputs.items()):
+        recorded += layered.record_epochs(output, {} if number else projections, nodes, suffix=suffixes[name])
+    rates = {name: Rate("z", -1, 1) for name in modules}
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
-    simulation = Simulation(
-        layered.schedule(images, p.batch, _nodes(trial, nodes, "run"), _nodes(test, nodes, "test"), nodes),
-        name="adjoint", threads=threads, namespace={},
-    )  # fmt: skip
+    passes = partial(relaxing.passes, p.batch, [round.passes for round in rounds])
+    plan = network.schedule(rounds, passes(1))
+    simulation = Simulation(plan, name="adjoint", threads=threads, namespace={})
     values = partial(initial_values, graph=graph)
     return Model(
         simulation, groups, tuple(recorded), p, images, FIXED, values, seed,
-        partial(layered.passes, p.batch), layered.no_lengths, layered.check_images,
+        passes, layered.no_lengths, layered.check_images,
     )  # fmt: skip
 
 
@@ -288,7 +292,8 @@ def initial_values(parameters, images, seed, graph):
     Parameters
     ----------
     parameters : Parameters
-    images : Images
+    images : dict of str to Images
+        By the name of the input.
     seed : int
     graph : Graph
 
@@ -298,7 +303,8 @@ def initial_values(parameters, images, seed, graph):
         ``object.variable`` to values.
     """
     p, rng, values = parameters, np.random.default_rng(seed), {"one.z": 1.0, "one.z_0": 1.0}
-    sizes = {"inputs": images.features, **graph.modules, "outputs": images.classes}
+    sizes = {name: each.features for name, each in images.items()} | dict(graph.modules)
+    sizes |= {name: images[source].classes for name, source in graph.outputs.items()}
 
     def drawn(path, bound):
         shape = [len(range(sizes[end])[part]) for end, part in ((path.source, path.sends), (path.target, path.hears))]
@@ -311,15 +317,16 @@ def initial_values(parameters, images, seed, graph):
         values[f"{path.name}.w"] = drawn(path, lambda n: n**-0.5)
     scaled = p.radius if p.merged == "all" else 1.0
     for path in graph.errors:
-        fan_in = p.merged == "all" or path.source == "outputs"
+        fan_in = p.merged == "all" or path.source in graph.outputs
         values[f"{path.name}.f"] = drawn(path, (lambda n: scaled * n**-0.5) if fan_in else (lambda n: 1.0))
         values[f"{path.name}.beta"] = p.beta
     for name, n in graph.modules.items():
         values[f"rec_{name}.w"] = sparse_recurrent(rng, n, p.density, p.radius)
         values[f"{name}.tau"] = float(p.tau)
-    senders = min(len(range(sizes[path.source])[path.sends]) for path in graph.paths if path.target == "outputs")
-    bias = p.bias_scale * rng.uniform(-1, 1, images.classes) * senders**-0.5
-    values |= {"bias_outputs.w": bias, "outputs.bias": np.repeat(bias, p.batch)}
+    for name in graph.outputs:
+        senders = min(len(range(sizes[path.source])[path.sends]) for path in graph.paths if path.target == name)
+        bias = p.bias_scale * rng.uniform(-1, 1, sizes[name]) * senders**-0.5
+        values |= {f"bias_{name}.w": bias, f"{name}.bias": np.repeat(bias, p.batch)}
     learning = [name for name, eta in values.items() if name.endswith(".w")]
     for name in learning:
         projection = name.removesuffix(".w")
@@ -359,7 +366,7 @@ def _second_paths(graph):
     heard, more = {}, {}
     for path in graph.paths:
         size = graph.modules.get(path.target, 1)
-        neurons = set(range(size)[path.hears]) if path.target != "outputs" else {0}
+        neurons = set(range(size)[path.hears]) if path.target in graph.modules else {0}
         before = heard.setdefault(path.target, set())
         if before & neurons:
             if path.target in more.values():
@@ -369,87 +376,14 @@ def _second_paths(graph):
     return more
 
 
-def _add_biases(parts, graph, rule, p, rules, nodes):
+def _add_biases(network, rule, rules):
     """Biases that learn, as synapses from a neuron that is always 1; for each batch they are taken anew."""
+    p, found = network.parameters, {}
     if not p.learn_bias:
-        return {}
-    found = {"one": Population(1, ONE, batch=p.batch, name="one")}
-    for name in (*graph.backward_order, "outputs"):
+        return found
+    found["one"] = Population(1, ONE, batch=p.batch, name="one")
+    for name in (*network.graph.backward_order, *network.graph.outputs):
         bias = f"bias_{name}"
         rules[bias] = rule
-        found[bias] = layered.project(found["one"], parts[name], FEED_BIAS, rule, bias, p.optimiser)
-        found[bias].summed_updaters["bias_post"].order = COMES
-        for node in ("begin", "test_begin"):
-            nodes[node].append(found[bias].summed_updaters["bias_post"])
-    return found
-
-
-def _schedule(p, graph, parts, projections, recurrent, errors, nodes):
-    """Fill the nodes; returns those of a training batch and of a test batch, each (name, steps), 0 for an event."""
-    sums = {path.name: next(iter(projections[path.name].summed_updaters.values())) for path in graph.paths}
-    sums |= {path.name: errors[path.name].summed_updaters["I_err_post"] for path in graph.errors}
-    for operation in sums.values():
-        operation.order = COMES
-    back, outputs = graph.backward_order, parts["outputs"]
-    infer, adjoint = p.steps("inference"), p.steps("learning")
-
-    def sent(paths, source):
-        return [sums[path.name] for path in paths if path.source == source]
-
-    def settle(module):
-        return [recurrent[module].summed_updaters["I_rec_post"], parts[module].state_updater]
-
-    begin = [parts[m].run_regularly("z = 0", when="groups", order=REMEMBER, name=f"{m}_begin") for m in graph.modules]
-    begin += [parts[m].run_regularly("I_err = 0", when="groups", order=1, name=f"{m}_forget") for m in back]
-    keep = {
-        m: parts[m].run_regularly("z_0 = z", when="groups", order=REMEMBER, name=f"{m}_keep") for m in graph.modules
-    }
-    trial, test = [("begin", 0)], [("test_begin", 0)]
-    for node, phases, prefix in (("begin", trial, ""), ("test_begin", test, "test_")):
-        nodes[node] += begin + sent(graph.paths, "inputs")
-        remembered = not prefix
-        if p.simultaneous:
-            between = [sums[path.name] for path in graph.paths if path.source != "inputs" and path.target != "outputs"]
-            nodes[f"{prefix}infer"] += between + [part for m in graph.order for part in settle(m)]
-            readout = [sums[path.name] for path in graph.paths if path.target == "outputs"]
-            nodes[f"{prefix}settled"] += readout + ([keep[m] for m in graph.modules] if remembered else [])
-            phases += [(f"{prefix}infer", infer), (f"{prefix}settled", 0)]
-            continue
-        for module in graph.order:
-            nodes[f"{prefix}infer_{module}"] += settle(module)
-            nodes[f"{prefix}send_{module}"] += sent(graph.paths, module) + ([keep[module]] if remembered else [])
-            phases += [(f"{prefix}infer_{module}", infer), (f"{prefix}send_{module}", 0)]
-    for node in ("judge", "test_end"):
-        nodes[node] += [
-            outputs.subexpression_updater,
-            softmax(outputs, "v", "p", order=layered.OUTPUT, name=f"{node}_softmax"),
-            outputs.run_regularly(SAMPLE, when="groups", order=layered.ERROR, name=f"{node}_sample"),
-        ]
-    nodes["judge"] += sent(graph.errors, "outputs")
-    if not p.epe:
-        nodes["judge"] += [parts[m].run_regularly("z = 0", when="groups", order=RESET, name=f"{m}_again") for m in back]
-    trial.append(("judge", 0))
-    test.append(("test_end", 0))
-    if p.simultaneous:
-        between = [sums[path.name] for path in graph.errors if path.source != "outputs"]
-        nodes["adjoint"] += between + [part for m in back for part in settle(m)]
-        trial.append(("adjoint", adjoint))
-    else:
-        for module in back:
-            nodes[f"adjoint_{module}"] += settle(module)
-            nodes[f"tell_{module}"] += sent(graph.errors, module)
-            trial += [(f"adjoint_{module}", adjoint), (f"tell_{module}", 0)]
-    return [*trial, ("learn", 0)], test
-
-
-def _nodes(names, nodes, record):
-    """Phases and events; the steps of all phases count on, and what is recorded in steps is recorded in each."""
-    found, before = [], None
-    for name, steps in names:
-        if steps:
-            objects = nodes[name] + nodes[record]
-            found.append(Phase(name, objects, steps, **({"follows": before} if before else {})))
-            before = name
-        else:
-            found.append(Event(name, nodes[name] + (nodes["end"] if name == "learn" else [])))
+        found[bias] = layered.project(found["one"], network.parts[name], FEED_BIAS, rule, bias, p.optimiser)
     return found

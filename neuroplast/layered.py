@@ -145,17 +145,27 @@ def learn(synapses, rule, nodes, optimiser="momentum"):
         nodes["learn"].append(synapses.run_regularly(OPTIMISERS[optimiser][1], order=WEIGHTS))
 
 
-def present(images, inputs, outputs, nodes, shuffle=True):
-    """Present a batch of training images in ``begin``, in a new order in each epoch or not, and of test images."""
-    for node, name, features, labels, permute in (
-        ("begin", "training_images", images.train, images.train_labels, shuffle),
-        ("test_begin", "test_images", images.test, images.test_labels, False),
+def present(images, inputs, outputs, nodes, shuffle=True, name="images", place=PRESENT):
+    """Present a batch of training images in ``begin``, in a new order in each epoch or not, and of test images.
+
+    Returns
+    -------
+    training, test : operation
+        For other nodes that present the same.
+    """
+    shown = []
+    for node, part, features, labels, permute in (
+        ("begin", f"training_{name}", images.train, images.train_labels, shuffle),
+        ("test_begin", f"test_{name}", images.test, images.test_labels, False),
     ):
-        rows = Dataset(features, labels, name=name)
-        show = rows.present(
-            inputs, "x", scale=images.scale, target=(outputs, "target"), permute=permute, order=PRESENT, name=name
+        rows = Dataset(features, labels, name=part)
+        shown.append(
+            rows.present(
+                inputs, "x", scale=images.scale, target=(outputs, "target"), permute=permute, order=place, name=part
+            )
         )
-        nodes[node].append(show)
+        nodes[node].append(shown[-1])
+    return shown
 
 
 def drop(layers, parameters, nodes):
@@ -166,26 +176,24 @@ def drop(layers, parameters, nodes):
             nodes["trained"].append(layer.run_regularly("mask = 1", name=f"{layer.name}_undrop"))
 
 
-def count(outputs, nodes, training, loss=True):
+def count(outputs, nodes, training, *, test="test_end", trained="trained"):
     """Count right answers and losses of the training batches, in the node `training`, and of the tests.
 
-    The outputs' probabilities have to be there before place `ERROR`; the epoch's numbers are taken in ``trained`` and
-    ``epoch_end``.
+    The outputs' probabilities have to be there before place `ERROR`; the epoch's numbers are taken in the nodes
+    `trained` and ``epoch_end``.
     """
-    for node in (training, "test_end"):
+    owner = outputs.name
+    for node in (training, test):
         nodes[node] += [
-            count_correct(outputs, "p", "target", "correct", order=ERROR, name=f"{node}_count"),
-            outputs.run_regularly("seen += n_valid", when="groups", order=ERROR + 1, name=f"{node}_seen"),
+            count_correct(outputs, "p", "target", "correct", order=ERROR, name=f"{owner}_{node}_count"),
+            outputs.run_regularly("seen += n_valid", when="groups", order=ERROR + 1, name=f"{owner}_{node}_seen"),
+            cross_entropy(outputs, "p", "target", "loss", order=ERROR + 2, name=f"{owner}_{node}_cross_entropy"),
         ]
-        if loss:
-            nodes[node].append(
-                cross_entropy(outputs, "p", "target", "loss", order=ERROR + 2, name=f"{node}_cross_entropy")
-            )
-    nodes["trained"].append(outputs.run_regularly(TRAINED, when="groups", order=1, name="count_trained"))
-    nodes["epoch_end"].append(outputs.run_regularly(TESTED, when="groups", order=0, name="count_tested"))
+    nodes[trained].append(outputs.run_regularly(TRAINED, when="groups", order=1, name=f"{owner}_trained"))
+    nodes["epoch_end"].append(outputs.run_regularly(TESTED, when="groups", order=0, name=f"{owner}_tested"))
 
 
-def record_epochs(outputs, projections, nodes, more=()):
+def record_epochs(outputs, projections, nodes, more=(), suffix=""):
     """Record each epoch's numbers, and the final weights.
 
     Parameters
@@ -196,14 +204,19 @@ def record_epochs(outputs, projections, nodes, more=()):
     nodes : dict of str to list
     more : sequence of (str, str)
         Shared variables of the outputs besides those of `METRICS`, and what they are.
+    suffix : str
+        Of the numbers' names, where there are several outputs.
 
     Returns
     -------
     list of Recorded
     """
     metrics = METRICS | dict(more)
-    nodes["epoch_end"].append(Recorder(outputs, [*metrics, "epoch"], name="epochs"))
-    recorded = [Recorded(name, f"epochs.{name}", along="epoch", doc=doc) for name, doc in metrics.items()]
+    monitor = f"epochs{suffix}"
+    nodes["epoch_end"].append(Recorder(outputs, [*metrics, "epoch"], name=monitor))
+    recorded = [
+        Recorded(f"{name}{suffix}", f"{monitor}.{name}", along="epoch", doc=doc) for name, doc in metrics.items()
+    ]
     for name, synapses in projections.items():
         nodes["final"].append(Recorder(synapses, ["w", "epoch"], name=f"{name}_weights"))
         axes = (f"{name}_pre", f"{name}_post")

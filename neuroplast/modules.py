@@ -1,8 +1,9 @@
 """Networks of modules as data: how many neurons each has, and which of them hear and tell whom.
 
-A `Graph` names modules, inputs and outputs. A `Path` takes activity from some neurons to others in inference; an
-`ErrorPath` takes the error from an output, or the displacement of some neurons of a module, to neurons of another one.
-Neurons are a slice, so that the same ones may have any number of roles. `chain` makes the usual row of modules.
+A `Graph` names modules, inputs and outputs, usually one of each of the latter. A `Path` takes activity from some
+neurons to others in inference; an `ErrorPath` takes the error of an output, or the displacement of some neurons of a
+module, to neurons of another one. Neurons are a slice, so that the same ones may have any number of roles. `chain`
+makes the usual row of modules, `shared` those of two tasks.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Path:
         Bound of the initial weights, which are uniform; 1/sqrt(number that sends) by default.
     normal : float, optional
         Standard deviation of normal initial weights instead.
+    task : str
+        The output that it serves: it is silent, and does not learn, while that is not trained. By default all.
     """
 
     name: str
@@ -97,14 +100,15 @@ class Path:
     learns: bool = True
     scale: float | None = None
     normal: float | None = None
+    task: str = ""
 
 
 @dataclass(frozen=True)
 class ErrorPath:
     """An output's error, or the displacement of a module's neurons, to neurons of a module; does not learn.
 
-    Parameters are those of `Path`; without `scale` or `normal`, weights from a module are uniform between -1 and 1 and
-    those from an output between plus and minus 1/sqrt(number of outputs).
+    Parameters are those of `Path`, learning aside; without `scale` or `normal`, weights from a module are uniform
+    between -1 and 1, and those from an output between plus and minus 1/sqrt(number of outputs).
     """
 
     name: str
@@ -114,6 +118,7 @@ class ErrorPath:
     hears: slice = field(default_factory=lambda: slice(None))
     scale: float | None = None
     normal: float | None = None
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,11 +130,13 @@ class Graph:
     modules : dict of str to int
         Neurons of each.
     paths : tuple of Path
-        From the input ``"inputs"`` through modules to ``"outputs"``.
+        From inputs through modules to outputs.
     errors : tuple of ErrorPath
         Empty for a reservoir.
     reservoirs : tuple of str
         Modules that are meant to get no error.
+    outputs : dict of str to str
+        Of each output, the input whose labels it should give.
 
     Raises
     ------
@@ -142,20 +149,26 @@ class Graph:
     paths: tuple[Path, ...]
     errors: tuple[ErrorPath, ...] = ()
     reservoirs: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=lambda: {"outputs": "inputs"})
 
     def __post_init__(self):
-        known = {"inputs", *self.modules, "outputs"}
+        inputs, outputs = set(self.outputs.values()), set(self.outputs)
+        if len(inputs) < len(outputs):
+            raise InputError(f"Graph: each output should have an input of its own. Got {dict(self.outputs)}.")
         names = [path.name for path in (*self.paths, *self.errors)]
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise InputError(f"Graph: paths should have names of their own. Got twice: {', '.join(twice)}.")
+        ends = [(path, inputs, outputs) for path in self.paths] + [(path, outputs, set()) for path in self.errors]
+        for path, sources, targets in ends:
+            for what, end, allowed in (("from", path.source, sources), ("to", path.target, targets)):
+                if end not in {*allowed, *self.modules}:
+                    known = ", ".join(sorted({*allowed, *self.modules}))
+                    raise InputError(f"Graph: path '{path.name}' may go {what} {known}. Got '{end}'.")
         for path in (*self.paths, *self.errors):
-            for end, banned in ((path.source, "outputs"), (path.target, "inputs")):
-                if end not in known or (isinstance(path, Path) and end == banned):
-                    raise InputError(
-                        f"Graph: path '{path.name}' goes from '{path.source}' to '{path.target}'; there are "
-                        f"{', '.join(sorted(known))}, inference goes from inputs to outputs, errors back."
-                    )
+            if path.task and path.task not in outputs:
+                allowed = ", ".join(sorted(outputs))
+                raise InputError(f"Graph: path '{path.name}' should serve one of {allowed}. Got task='{path.task}'.")
         order, heard = self.order, {*self.backward_order, *self.reservoirs}  # either refuses what cannot be
         lost = [module for module in order if module not in heard]
         if lost:
@@ -167,20 +180,23 @@ class Graph:
     @property
     def order(self) -> list[str]:
         """Modules in the order of inference: each after all that it hears."""
-        return _sorted("inference", list(self.modules), [(p.source, p.target) for p in self.paths], "inputs")
+        arrows = [(path.source, path.target) for path in self.paths]
+        return _sorted("inference", list(self.modules), arrows, set(self.outputs.values()))
 
     @property
     def backward_order(self) -> list[str]:
         """Modules that get an error, in the order in which it comes."""
-        found = _sorted(
-            "errors", list(self.modules), [(p.source, p.target) for p in self.errors], "outputs", all_of=False
-        )
-        return found
+        arrows = [(path.source, path.target) for path in self.errors]
+        return _sorted("errors", list(self.modules), arrows, set(self.outputs), all_of=False)
 
     def learning(self) -> list[Path]:
         """Paths that learn: those whose target gets an error."""
-        reached = {*self.backward_order, "outputs"}
+        reached = {*self.backward_order, *self.outputs}
         return [path for path in self.paths if path.learns and path.target in reached]
+
+    def serving(self, task) -> list[Path]:
+        """Paths, of inference and of errors, that are not silent while the outputs in `task` are trained."""
+        return [path for path in (*self.paths, *self.errors) if not path.task or path.task in task]
 
 
 def chain(modules: int, roles: Roles) -> Graph:
@@ -211,9 +227,79 @@ def chain(modules: int, roles: Roles) -> Graph:
     )
 
 
-def _sorted(what, modules, arrows, start, all_of=True):
-    """Modules after all that lead to them; those that nothing leads to from `start` are left out, or refused."""
-    reached, grown = {start}, True
+def shared(configuration: str, block: int = 256) -> Graph:
+    """Modules that two tasks share, as in Liu et al. (2026), figure 5; the first task is ``y1`` of ``x1``.
+
+    Parameters
+    ----------
+    configuration : {"a", "b", "c"}
+        "a": two modules, in which both tasks have roles, inputs and outputs of their own (roles of the second task are
+        ours: the authors published no code). "b": two modules for each task; the first task's error goes through those
+        of the second one, too. "c": besides, the first task hears those of the second one, through fixed weights.
+    block : int
+        Neurons of a block; a module has six.
+
+    Returns
+    -------
+    Graph
+        With the weights' initial scales of the authors' code.
+
+    Raises
+    ------
+    InputError
+        For another configuration.
+    """
+    b = [slice(i * block, (i + 1) * block) for i in range(6)]
+
+    def path(name, source, target, sends=None, hears=None, **more):
+        return Path(name, source, target, _all(sends), _all(hears), normal=0.1, **more)
+
+    def error(name, source, target, sends, hears, task=""):
+        return ErrorPath(name, source, target, _all(sends), _all(hears), normal=0.5, task=task)
+
+    outputs = {"y1": "x1", "y2": "x2"}
+    if configuration == "a":
+        paths, errors = [], []
+        for i, (RI, SI, RE, SE) in enumerate(((b[0], b[2], b[3], b[5]), (b[4], b[1], b[2], b[3])), 1):
+            task = f"y{i}"
+            paths += [
+                path(f"w_in{i}", f"x{i}", "L1", hears=RI, task=task),
+                path(f"w{i}", "L1", "L2", SI, RI, task=task),
+                path(f"w_out{i}", "L2", task, SI, task=task),
+            ]
+            errors += [error(f"f{i}", task, "L2", None, RE, task), error(f"e{i}", "L2", "L1", SE, RE, task)]
+        return Graph(dict.fromkeys(("L1", "L2"), 6 * block), tuple(paths), tuple(errors), outputs=outputs)
+    if configuration not in ("b", "c"):
+        raise InputError(f"shared: configuration should be 'a', 'b' or 'c'. Got {configuration!r}.")
+    paths = [
+        path("w_in1", "x1", "L1", hears=b[0], task="y1"),
+        path("w1", "L1", "L2", b[2], b[0], task="y1"),
+        path("w_out1", "L2", "y1", b[2], task="y1"),
+        path("w_in2", "x2", "L3", hears=b[4], task="y2"),
+        path("w3", "L3", "L4", b[1], b[0], task="y2"),
+        path("w_out2", "L4", "y2", b[2], task="y2"),
+    ]
+    errors = [
+        error("f1", "y1", "L2", None, b[3]),
+        error("f2", "y2", "L4", None, b[3]),
+        error("f3", "y1", "L4", None, b[4]),
+        error("e3", "L4", "L3", b[5], b[2]),
+        error("e2", "L3", "L1", b[3], b[5]),
+    ]
+    if configuration == "c":
+        paths.append(path("w2", "L1", "L3", b[3], b[0], learns=False))
+        paths.append(path("w_out3", "L4", "y1", b[1], learns=False))
+    modules = dict.fromkeys(("L1", "L2", "L3", "L4"), 6 * block)
+    return Graph(modules, tuple(paths), tuple(errors), outputs=outputs)
+
+
+def _all(neurons):
+    return slice(None) if neurons is None else neurons
+
+
+def _sorted(what, modules, arrows, starts, all_of=True):
+    """Modules after all that lead to them; those that nothing leads to from `starts` are left out, or refused."""
+    reached, grown = set(starts), True
     while grown:
         new = {b for a, b in arrows if a in reached} - reached
         reached |= new
@@ -223,12 +309,9 @@ def _sorted(what, modules, arrows, start, all_of=True):
         raise InputError(f"Graph: {what} does not reach {', '.join(missing)}. Add a path to them, or leave them out.")
     wanted, found = [m for m in modules if m in reached], []
     while len(found) < len(wanted):
-        ready = [
-            m for m in wanted if m not in found
-            and all(a == start or a in found or a not in wanted for a, b in arrows if b == m)
-        ]  # fmt: skip
+        waiting = [m for m in wanted if m not in found]
+        ready = [m for m in waiting if not {a for a, b in arrows if b == m} & set(waiting)]
         if not ready:
-            rest = ", ".join(m for m in wanted if m not in found)
-            raise InputError(f"Graph: {what} would go in a circle through {rest}. Remove one of its paths.")
+            raise InputError(f"Graph: {what} would go in a circle through {', '.join(waiting)}. Remove a path.")
         found += ready
     return found

@@ -28,7 +28,8 @@ def gabor(degrees):
     tilt = np.radians(np.asarray(degrees, dtype=float))[..., None, None]
     wave = np.cos(2 * np.pi * FREQUENCY * (x * np.cos(tilt) + y * np.sin(tilt)))
     patches = wave * np.exp(-(x**2 + y**2) / (2 * ENVELOPE**2))
-    return (patches / np.abs(patches).max(axis=(-2, -1), keepdims=True)).astype(np.float32)
+    # The authors add 1e-9 to what they divide by; without it one pixel in sixty is rounded otherwise.
+    return (patches / (np.abs(patches).max(axis=(-2, -1), keepdims=True) + 1e-9)).astype(np.float32)
 
 
 def choice(noise, *, train=400, test=100, tilt=6.0, jitter=0.5, seed=0):
