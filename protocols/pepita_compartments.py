@@ -59,17 +59,13 @@ QUICK = {"rows": 2000, "phases": (4, 8, 16)}
 
 def experiment(parameters, run):
     """Learn at dt = tau; then present two images at a smaller step, with phases of every duration."""
-    p, seed = parameters, 1000 * run.seed
+    p, seed = parameters, _images.seed(run, 0)
     images = _images.load(p.data, p.rows, run)
     if p.image + 2 > len(images.test):
         raise InputError(f"image should be at most {len(images.test) - 2}, since one follows it. Got {p.image}.")
-    coarse = {"hidden": p.hidden, "tau_d": p.tau, "tau_s": p.tau, "dt": p.tau, "standard": p.tau, "modulated": p.tau}
-    coarse = _images.constants(images.name, "pepita", **coarse)
-    learning = pepita.build(coarse, images, PEPITA, target=run.target).job("published", {}, p.epochs, seed)
-    (learned,) = run.train_many([learning], part="learning")
-    names = [f"w{i}" for i in range(1, len(p.hidden) + 2)]
-    state = {name: learned.state[name] for name in (*(f"{name}.w" for name in names), "feedback.f")}
-
+    times = {"tau_d": p.tau, "tau_s": p.tau, "dt": p.tau, "standard": p.tau, "modulated": p.tau}
+    coarse = _images.constants(images.name, "pepita", hidden=p.hidden, **times)
+    learner = pepita.build(coarse, images, PEPITA, target=run.target)
     chosen, longest = [p.image + 1, p.image], max(p.phases) * p.tau
     two, labels = images.test[chosen], images.test_labels[chosen]
     images = dataclasses.replace(images, train=two, train_labels=labels, test=two, test_labels=labels)
@@ -78,6 +74,11 @@ def experiment(parameters, run):
     fine = dataclasses.replace(coarse, **alone, dt=p.tau / p.steps, standard=longest, modulated=longest)
     options = {"record": [*_records(p), *run.record], "target": run.target, "dtype": "float64"}
     model, jobs = pepita.build(fine, images, PEPITA, **options), []
+
+    (learned,) = run.train_many([learner.job("published", {}, p.epochs, seed)], part="learning")
+    run.note(rules=[PEPITA.name])
+    names = [f"w{i}" for i in range(1, len(p.hidden) + 2)]
+    state = {name: learned.state[name] for name in (*(f"{name}.w" for name in names), "feedback.f")}
     for phase in sorted(p.phases):
         job = model.job(f"phases-{phase}-tau", {"phase": int(phase)}, 1, seed, state=state)
         counts = dict.fromkeys(("standard", "modulated", "test"), int(phase) * p.steps)
@@ -213,6 +214,7 @@ def _short(dataset):
 
 
 EXPECTED = [
+    _images.used(),
     Claim("the soma holds through the modulated phase", '"still storing"; here: to rounding, 1e-12', _holds),
     Claim(
         "the dendrite relaxes to the response to x + F e",
@@ -235,10 +237,10 @@ EXPECTED = [
 def figure(dataset):
     """Images, potentials of three neurons of each layer, input, output, what plasticity would do, phases needed."""
     layers = list(_hidden(dataset))[:2]
-    rows = [np.repeat(["before", "image", "shift", "wanted", "made"], 2)]
-    rows += [np.repeat([f"{kind}{layers[0]}", f"{kind}{layers[-1]}"], 5) for kind in ("potential", "close", "synapse")]
-    rows += [np.repeat(["input", "output", "phases"], (4, 3, 3))]
-    fig, axes = figures.mosaic(rows, width=10.5, height=11, height_ratios=[0.9, 1, 1, 1, 1.1])
+    rows = [["before", "image", "shift", "wanted", "made", "spikes"]]
+    rows += [[f"{kind}{layers[0]}"] * 3 + [f"{kind}{layers[-1]}"] * 3 for kind in ("potential", "close", "synapse")]
+    rows += [["input"] * 2 + ["output"] * 2 + ["phases"] * 2]
+    fig, axes = figures.mosaic(rows, width=11, height=11, height_ratios=[0.9, 1, 1, 1, 1.1])
     neurons = {i: _chosen(dataset, i) for i in layers}
     _images_of(dataset, axes, neurons[1][0])
     for i in layers:
@@ -271,6 +273,10 @@ def _images_of(dataset, axes, neuron):
     wanted, made = dataset.published_w1.values[:, neuron], weights[SHOWN] - weights[BEFORE]
     _image(axes["wanted"], wanted, dataset, "published $\\Delta W_1$", **figures.scale(wanted, made))
     _image(axes["made"], made, dataset, f"here (neuron {neuron})", **figures.scale(wanted, made))
+    spikes = Traces(dataset).spikes["hidden1"]
+    since = spikes.time.values / dataset.attrs["tau"] - 2 * float(dataset.phase.max())
+    axes["spikes"].plot(since, spikes.neuron, "|", color="black", markersize=2)
+    _mark(axes["spikes"], dataset, title="spikes, layer 1", yticks=[])
 
 
 def _mark(ax, dataset, **options):

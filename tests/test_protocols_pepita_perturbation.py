@@ -154,9 +154,9 @@ def test_claims_can_come_out_either_way(changes, expected):
 
 def test_figure_is_drawn_from_what_there_is():
     fig = PERTURBATION.figure(made(frozen_own_rate=None))
-    left, right = fig.axes
+    left, middle, right = fig.axes
     assert [text.get_text() for text in right.get_xticklabels()] == ["PEPITA", "F = 0"]
-    assert len(left.get_lines()) == 5
+    assert len(left.get_lines()) == 5 and len(middle.get_lines()) == 2
 
 
 def test_random_nets_are_among_the_nets(tmp_path):

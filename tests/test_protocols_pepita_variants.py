@@ -4,6 +4,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.special import softmax
 
 from neuroplast import data
 from neuroplast.analysis.alignment import product_angle
@@ -11,7 +12,7 @@ from neuroplast.catalogue import find, load
 from neuroplast.errors import InputError
 from neuroplast.models import pepita
 from neuroplast.protocol import run_protocol
-from neuroplast.rules import PEPITA
+from neuroplast.rules import PEPITA, PEPITA_STANDARD
 
 NAMES = ("pepita_presynaptic", "pepita_sign", "pepita_norm_growth")
 PRESYNAPTIC, SIGN, NORM = (load(find(name)) for name in NAMES)
@@ -83,6 +84,25 @@ def test_to_subtract_f_e_is_to_add_it_with_minus_f(model, images):
     one = model.run(2, 7, parameters=subtracted()).dataset
     other = model.run(2, 7, state={"feedback.f": -plus}).dataset
     assert one.identical(other)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_presynaptic_activity_of_the_modulated_pass_turns_the_readout_away_from_f(seed):
+    images = data.load("digits").first(64, 10)
+    chosen = pepita.Parameters(hidden=(8,), keep=1.0)
+    begin, readouts = pepita.initial_values(chosen, images, seed), []
+    for rule in (PEPITA, PEPITA_STANDARD):
+        net = pepita.build(chosen, images, rule, seed=seed, target="numpy", dtype="float64").run(1).dataset
+        readouts.append(net.w_w2.values[-1])
+    W1, W2, F = (begin[name] for name in ("w1.w", "w2.w", "feedback.f"))
+    x = images.train * images.scale
+    standard = np.maximum(x @ W1, 0)
+    e = softmax(standard @ W2, axis=1) - np.eye(10)[images.train_labels]
+    modulated = np.maximum((x + e @ F) @ W1, 0)
+    e_m = softmax(modulated @ W2, axis=1) - np.eye(10)[images.train_labels]
+    part = -0.1 * (modulated - standard).T @ e_m / 64
+    np.testing.assert_allclose(readouts[0] - readouts[1], part, rtol=1e-9, atol=1e-14)
+    assert np.sum((W1 @ part) * F.T) < 0
 
 
 def ends(**values):

@@ -190,8 +190,8 @@ def test_blas_has_one_thread(program):
     assert program("blas_threads", 4).stdout == b"1"
 
 
-# ta, tb, m, n, k: one panel; two by rows; two by columns; many with an odd rest; a matrix with a vector; a small
-# product of a large matrix, which tiles make transposed.
+# ta, tb, m, n, k: one panel; two by rows; two by columns; many with an odd rest; a matrix with a vector; for tiles: two
+# products that are made transposed, one of few rows, one of several blocks of rows that are moved together.
 SHAPES = [
     (0, 0, 3, 2, 5),
     (1, 0, 10, 64, 100),
@@ -204,7 +204,9 @@ SHAPES = [
     (0, 1, 30, 12301, 100),
     (1, 0, 900, 1, 2500),
     (1, 0, 1003, 70, 300),
-    (0, 1, 517, 33, 229),
+    (1, 1, 517, 33, 229),
+    (1, 0, 10, 300, 400),
+    (0, 1, 95, 517, 250),
 ]
 
 

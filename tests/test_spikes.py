@@ -167,7 +167,7 @@ def test_no_spikes_are_a_result():
     "rate, kind",
     [
         (Rate("h", -1, 1), "shifted"), (Rate("h", 0, 1), "scaled"), (Rate("h", -0.5, 0.5), "shifted"),
-        (Rate("h"), None), (Rate("h", 0), None), (Rate("h", 0, 2), None),
+        (Rate("h"), None), (Rate("h", 0), "rectified"), (Rate("h", 0, 2), "rectified"),
     ],
 )  # fmt: skip
 def test_the_range_of_a_rate_decides_its_map(rate, kind):

@@ -12,7 +12,7 @@
         {{ _factors.load(term, 'post') }}
         {% if term.syn or (_masked and _keep) %}
         {{ _factors.load(term, 'syn') }}
-        alignas(64) static {{real}} _product[{{_n_pre * _n_post}}];
+        static {{real}}* const _product = new {{real}}[{{_n_pre * _n_post}}];
         neuroplast::gemm(false, true, {{_n_pre}}, {{_n_post}}, {{_batch}},
             ({{real}})1, _pre, {{_batch}}, _post, {{_batch}}, ({{real}})0, _product, {{_n_post}});
         for (size_t _idx = 0; _idx < {{_n_pre * _n_post}}; _idx++)

@@ -6,13 +6,20 @@
 {% if _factor and _factor[0] == 'variable' %}
 const {{real}}* const _{{kind}} = {{get_array_name(variables[_factor[1]])}} + {{_start}};
 {% elif _factor %}
-alignas(64) static {{real}} _{{kind}}_values[{{_size}}];
-{{real}}* const _{{kind}} = _{{kind}}_values;
+static {{real}}* const _{{kind}} = new {{real}}[{{_size}}];
 {
     const size_t _vectorisation_idx = -1;
     {{scalar_code[_factor[1]]|autoindent}}
+    {% set _panel_size = 4096 %}
+    {% if _size > _panel_size %}
+    neuroplast::parallel({{(_size + _panel_size - 1) // _panel_size}}, [=](int64_t _panel)
+    {
+    const int _first = _panel*{{_panel_size}}, _stop = std::min(_first + {{_panel_size}}, {{_size}});
+    {% else %}
+    const int _first = 0, _stop = {{_size}};
+    {% endif %}
     #pragma GCC ivdep
-    for (int _element = 0; _element < {{_size}}; _element++)
+    for (int _element = _first; _element < _stop; _element++)
     {
         {% if kind == 'pre' %}
         const int _presynaptic_idx = _element + {{_start}};
@@ -25,6 +32,9 @@ alignas(64) static {{real}} _{{kind}}_values[{{_size}}];
         {{vector_code[_factor[1]]|autoindent}}
         _{{kind}}[_element] = {% if kind == 'syn' and _masked %}!{{get_array_name(owner.variables['_mask'])}}[_idx] ? 0 : {% endif %}_{{_factor[1]}};
     }
+    {% if _size > _panel_size %}
+    });
+    {% endif %}
 }
 {% endif %}
 {% endmacro %}

@@ -15,7 +15,7 @@
         {{ _factors.load(term, _operand) }}
         {% if term[_other] %}
         {{ _factors.load(term, _other) }}
-        alignas(64) static {{real}} _product[{{_rows * _batch}}];
+        static {{real}}* const _product = new {{real}}[{{_rows * _batch}}];
         neuroplast::gemm({{'true' if _onto == 'post' else 'false'}}, false, {{_rows}}, {{_batch}}, {{_n_pre if _onto == 'post' else _n_post}},
             ({{real}})1, _syn, {{_n_post}}, _{{_operand}}, {{_batch}}, ({{real}})0, _product, {{_batch}});
         for (int _e = 0; _e < {{_rows * _batch}}; _e++)

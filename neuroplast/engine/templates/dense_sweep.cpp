@@ -4,6 +4,8 @@
    first element, or the name of a file-scope buffer that takes the sum instead.
    A row is the N_post synapses of one presynaptic neuron. #}
 {# ALLOWS_SCALAR_WRITE #}
+{# Panels of rows are shared out where a batch shares the matrix: without one, a step is too short. #}
+{% set _shared_out = _batch > 1 and not _sums and _n_pre*_n_post > 65536 %}
 {% extends 'common_group.cpp' %}
 
 {% macro _synapse(row, column) %}
@@ -118,7 +120,15 @@
     {% endfor %}
     {% for first, stop, step in [(0, _n_pre // _unroll * _unroll, _unroll), (_n_pre // _unroll * _unroll, _n_pre, 1)] %}
     {% if first < stop %}
+    {% if _shared_out %}
+    {% set _panel_rows = [32768 // _n_post, 1] | max %}
+    neuroplast::parallel({{(_n_pre + _panel_rows - 1) // _panel_rows}}, [=](int64_t _panel)
+    {
+    const int _last = std::min<int64_t>((_panel + 1)*{{_panel_rows}}, {{_n_pre}});
+    for (int _pass = _panel*{{_panel_rows}}; _pass < _last; _pass++)
+    {% else %}
     for (int _pass = {{first}}; _pass < {{stop}}; _pass += {{step}})
+    {% endif %}
     {
         {% if _alternate %}
         // Up in one step and down in the next: what the cache still holds of the last step is used first.
@@ -140,6 +150,9 @@
             {% endfor %}
         }
     }
+    {% if _shared_out %}
+    });
+    {% endif %}
     {% endif %}
     {% endfor %}
     {% endif %}

@@ -5,8 +5,12 @@
 #ifndef NEUROPLAST_RANDOM_H
 #define NEUROPLAST_RANDOM_H
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 namespace neuroplast {
 // Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
@@ -70,6 +74,67 @@ inline float normal_from_f(const RandomWords& w)
 inline RandomWords draw(uint32_t stream, uint32_t index)
 {
     return philox(rng_seed, stream, static_cast<uint64_t>(rng_tick), index);
+}
+
+#ifdef __AVX512F__
+// First two words of 32 indices from `first` on, as `draw` gives them. A word has 64 bits, of which the generator needs
+// the lower half: the upper one may hold anything, and so a product stands for its own lower half.
+inline void draw_32(uint32_t stream, uint32_t first, uint32_t* x0_out, uint32_t* x1_out)
+{
+    const int vectors = 4;  // at the same time: a product takes several cycles
+    const uint64_t tick = static_cast<uint64_t>(rng_tick);
+    const __m512i multiplier0 = _mm512_set1_epi64(0xD2511F53u), multiplier1 = _mm512_set1_epi64(0xCD9E8D57u);
+    const __m512i places = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    __m512i x0[vectors], x1[vectors], x2[vectors], x3[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        x0[v] = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_add_epi64(places, _mm512_set1_epi64(8 * v)));
+        x1[v] = _mm512_set1_epi64(static_cast<uint32_t>(tick)), x2[v] = _mm512_set1_epi64(tick >> 32);
+        x3[v] = _mm512_set1_epi64(stream);
+    }
+    uint32_t key0 = static_cast<uint32_t>(rng_seed), key1 = static_cast<uint32_t>(rng_seed >> 32);
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; round++) {
+        const __m512i round_key0 = _mm512_set1_epi64(key0), round_key1 = _mm512_set1_epi64(key1);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const __m512i p0 = _mm512_mul_epu32(x0[v], multiplier0), p1 = _mm512_mul_epu32(x2[v], multiplier1);
+            const __m512i high0 = _mm512_shuffle_epi32(p0, _MM_PERM_DDBB);
+            const __m512i high1 = _mm512_shuffle_epi32(p1, _MM_PERM_DDBB);
+            x0[v] = _mm512_xor_si512(_mm512_xor_si512(high1, x1[v]), round_key0);
+            x2[v] = _mm512_xor_si512(_mm512_xor_si512(high0, x3[v]), round_key1);
+            x1[v] = p1;
+            x3[v] = p0;
+        }
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(x0_out + 8 * v), _mm512_cvtepi64_epi32(x0[v]));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(x1_out + 8 * v), _mm512_cvtepi64_epi32(x1[v]));
+    }
+}
+#endif
+
+inline double unit_of(uint32_t x0, uint32_t x1, double) { return unit_from(x0, x1); }
+inline float unit_of(uint32_t x0, uint32_t, float) { return unit_from_f(x0); }
+
+// out[i] = the uniform number of index first + i: those that uniform() and uniform_f() give.
+template <class T> inline void uniforms(uint32_t stream, uint32_t first, int64_t count, T* out)
+{
+    int64_t done = 0;
+#ifdef __AVX512F__
+    for (; done + 32 <= count; done += 32) {
+        uint32_t x0[32], x1[32];
+        draw_32(stream, first + static_cast<uint32_t>(done), x0, x1);
+        for (int i = 0; i < 32; i++) out[done + i] = unit_of(x0[i], x1[i], T());
+    }
+#endif
+    for (; done < count; done++) {
+        const RandomWords w = draw(stream, first + static_cast<uint32_t>(done));
+        out[done] = unit_of(w.x0, w.x1, T());
+    }
 }
 
 // Numbers with the same stream, tick and index are made of the same words: each textual call has its own stream.

@@ -2,9 +2,10 @@
 // and batches of tens or hundreds it takes less time than OpenBLAS's (`neuroplast bench pepita` measures both).
 //
 // After Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication": operands are copied into
-// panels that the innermost loop reads one number after the other, and a tile of 6 x 64 sums stays in the registers. The
-// panels of six rows are made once, those of 64 columns where they are used, in the first cache. A small product of a
-// large matrix is made transposed, since copying 64 numbers at a time is three times as fast as six.
+// panels that the innermost loop reads one number after the other, and a tile of 6 x 64 sums stays in the registers.
+// Panels of 64 columns are made where they are used, in the first cache; those of six rows once, and only where the
+// numbers of a row are not next to each other anyway. A product of a large matrix that would have to be copied by sixes
+// is made transposed: 64 numbers at a time are copied three times as fast.
 //
 // Each element is the same sum in the same order, however the panels are shared out.
 #ifndef NEUROPLAST_TILES_H
@@ -27,7 +28,7 @@ const int lanes = 16;                           // numbers in a vector
 const int64_t tile_rows = 6, tile_vectors = 4;  // 24 vectors of sums; the others are for operands
 const int64_t tile_columns = tile_vectors * lanes;
 const int64_t most_products = 112;              // that a tile sums at a time
-const int64_t turned_rows = 96;                 // that are transposed at a time
+const int64_t block_rows = 16 * tile_rows;       // that share a panel of columns, if there are few of these
 
 typedef float Lanes __attribute__((vector_size(4 * lanes)));
 typedef float LooseLanes __attribute__((vector_size(4 * lanes), aligned(4), may_alias));
@@ -83,25 +84,21 @@ __attribute__((noinline)) inline void transpose(const float* M, int64_t ld, int6
 // Numbers in a panel of six rows. They are copied eight at a time, of which the next copy replaces two.
 inline int64_t panel_length(int64_t products) { return (products * tile_rows + 2 + lanes - 1) / lanes * lanes; }
 
-// Panels of six rows: out[panel][p][row], with zeros for rows that are not there.
+// Panels of six rows: out[panel][p][row], with zeros for rows that are not there. Rows that do not lie across are only
+// moved together: out[row][p].
 inline void pack_rows(const Operand& from, int64_t p0, int64_t products, int64_t rows, float* out)
 {
-    const int64_t length = panel_length(products), at_once = from.across ? rows : turned_rows;
-    alignas(64) float turned[turned_rows * most_products];
-    for (int64_t first = 0; first < rows; first += at_once) {
-        const int64_t count = std::min(at_once, rows - first);
-        const float* const M = from.across ? from.at(p0, first) : turned;
-        const int64_t ld = from.across ? from.ld : turned_rows;
-        if (!from.across) transpose(from.at(p0, first), from.ld, count, products, turned, turned_rows);
-        for (int64_t i = 0; i < count; i += tile_rows, out += length)
-            if (i + 8 <= count)
-                for (int64_t p = 0; p < products; p++)
-                    *reinterpret_cast<Eight*>(out + p * tile_rows) = *reinterpret_cast<const Eight*>(M + p * ld + i);
-            else
-                for (int64_t p = 0; p < products; p++)
-                    for (int64_t r = 0; r < tile_rows; r++)
-                        out[p * tile_rows + r] = i + r < count ? M[p * ld + i + r] : 0;
-    }
+    const float* const M = from.at(p0, 0);
+    if (!from.across)
+        for (int64_t i = 0; i < rows; i++) std::copy_n(M + i * from.ld, products, out + i * products);
+    else for (int64_t i = 0; i < rows; i += tile_rows, out += panel_length(products))
+        if (i + 8 <= rows)
+            for (int64_t p = 0; p < products; p++)
+                *reinterpret_cast<Eight*>(out + p * tile_rows) = *reinterpret_cast<const Eight*>(M + p * from.ld + i);
+        else
+            for (int64_t p = 0; p < products; p++)
+                for (int64_t r = 0; r < tile_rows; r++)
+                    out[p * tile_rows + r] = i + r < rows ? M[p * from.ld + i + r] : 0;
 }
 
 // A panel of up to 64 columns: out[p][column], with zeros up to whole vectors.
@@ -117,15 +114,25 @@ inline void pack_columns(const Operand& from, int64_t p0, int64_t products, int6
         for (int64_t p = 0; p < products; p++) std::copy_n(M + p * from.ld, columns, out + p * width);
 }
 
-// A tile of C = alpha A B + beta C from a panel of six rows of A and one of columns of B; rows x columns are there.
-template <int vectors>
-__attribute__((noinline)) void tile(int64_t products, const float* A, const float* B, float alpha, float beta, float* C,
-                                    int64_t ldc, int64_t rows, int64_t columns)
+// A tile of a result, or of the sums on the way to it.
+struct Place {
+    float* data;
+    int64_t ld;
+};
+
+// A tile of `to` = alpha A B + beta `from`, from six rows of A, which are `lda` apart or packed as a panel, and a panel
+// of columns of B; rows x columns are there.
+template <int vectors, bool packed>
+__attribute__((noinline)) void tile(int64_t products, const float* A, int64_t lda, const float* B, float alpha,
+                                    float beta, Place from, Place to, int64_t rows, int64_t columns)
 {
     const int64_t width = vectors * lanes;
     Lanes sum[tile_rows][vectors];
+    const float* row[tile_rows];
+#pragma GCC unroll 6
+    for (int64_t i = 0; i < tile_rows; i++) row[i] = packed ? A + i : A + std::min(i, rows - 1) * lda;
     for (int64_t i = 0; i < rows; i++)
-        for (int v = 0; v < vectors; v++) __builtin_prefetch(C + i * ldc + v * lanes, 1);
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(to.data + i * to.ld + v * lanes, 1);
 #pragma GCC unroll 6
     for (int i = 0; i < tile_rows; i++)
 #pragma GCC unroll 4
@@ -136,79 +143,104 @@ __attribute__((noinline)) void tile(int64_t products, const float* A, const floa
         for (int v = 0; v < vectors; v++) b[v] = *reinterpret_cast<const Lanes*>(B + p * width + v * lanes);
 #pragma GCC unroll 6
         for (int i = 0; i < tile_rows; i++) {
-            Lanes a = Lanes{} + A[p * tile_rows + i];
+            Lanes a = Lanes{} + (packed ? A[p * tile_rows + i] : row[i][p]);
             asm("" : "+v"(a));  // loaded once, not once for each vector
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) sum[i][v] += a * b[v];
         }
     }
     Lanes part[tile_rows][vectors];  // sums that are addressed by a variable would not stay in the registers
-    float* const out = rows < tile_rows || columns < width ? reinterpret_cast<float*>(part) : C;
-    const int64_t ld = out == C ? ldc : width;
-    if (out != C && beta != 0)
-        for (int64_t i = 0; i < rows; i++) std::copy_n(C + i * ldc, columns, out + i * width);
+    const bool whole = rows == tile_rows && columns == width;
+    const Place apart{reinterpret_cast<float*>(part), width}, out = whole ? to : apart;
+    if (!whole && beta != 0) {
+        for (int64_t i = 0; i < rows; i++) std::copy_n(from.data + i * from.ld, columns, apart.data + i * width);
+        from = apart;
+    }
 #pragma GCC unroll 6
     for (int i = 0; i < tile_rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            LooseLanes* const c = reinterpret_cast<LooseLanes*>(out + i * ld + v * lanes);
-            *c = beta == 0 ? alpha * sum[i][v] : alpha * sum[i][v] + beta * *c;
+            Lanes value = alpha * sum[i][v];
+            if (beta != 0) value += beta * *reinterpret_cast<LooseLanes*>(from.data + i * from.ld + v * lanes);
+            *reinterpret_cast<LooseLanes*>(out.data + i * out.ld + v * lanes) = value;
         }
-    if (out != C)
-        for (int64_t i = 0; i < rows; i++) std::copy_n(out + i * width, columns, C + i * ldc);
+    if (!whole)
+        for (int64_t i = 0; i < rows; i++) std::copy_n(apart.data + i * width, columns, to.data + i * to.ld);
 }
 
-// Columns first..first+columns of C = alpha A B + beta C (at most 64 of them) with all of its rows, which are packed by
-// blocks of `depth` products. `turned`: C is stored transposed.
-inline void multiply_columns(const float* A, int64_t rows, const Operand& B, int64_t first, int64_t columns, int64_t k,
-                             int64_t depth, float alpha, float beta, float* C, int64_t ldc, bool turned)
+// The tile of that many columns.
+template <bool packed> inline decltype(&tile<1, packed>) tile_of(int64_t columns)
+{
+    return columns > 3 * lanes ? tile<4, packed>
+           : columns > 2 * lanes ? tile<3, packed>
+           : columns > lanes ? tile<2, packed> : tile<1, packed>;
+}
+
+// A piece of C = alpha A B + beta C: some rows, and at most 64 columns.
+struct Piece {
+    int64_t row, rows, column, columns;
+};
+
+// A piece of the product of k factors, by blocks of `depth`. `packed`: all rows of A, unless they are used as they are;
+// `block`: numbers in each of its blocks. `turned`: C is stored transposed.
+inline void multiply(const Piece& at, const Operand& A, const float* packed, int64_t block, const Operand& B, int64_t k,
+                     int64_t depth, float alpha, float beta, float* C, int64_t ldc, bool turned)
 {
     alignas(64) float panel[most_products * tile_columns];
-    const int64_t panels = (rows + tile_rows - 1) / tile_rows;
-    const auto make = columns > 3 * lanes ? tile<4> : columns > 2 * lanes ? tile<3> : columns > lanes ? tile<2> : tile<1>;
     static thread_local std::vector<float> kept;
-    float* out = C + (turned ? first * ldc : first);
-    int64_t ld = ldc;
-    if (turned) {
-        kept.resize(std::max<size_t>(kept.size(), rows * tile_columns));
-        if (beta != 0) transpose(out, ldc, columns, rows, kept.data(), tile_columns);
-        out = kept.data(), ld = tile_columns;
-    }
+    const Place here{turned ? C + at.column * ldc + at.row : C + at.row * ldc + at.column, ldc};
+    // Sums over several blocks are made where rows are next to each other: where their distance is a power of two,
+    // they drive each other out of the cache.
+    if (turned || k > depth) kept.resize(std::max<size_t>(kept.size(), at.rows * tile_columns));
+    const Place apart{kept.data(), tile_columns};
+    if (turned && beta != 0) transpose(here.data, ldc, at.columns, at.rows, apart.data, apart.ld);
+    const auto make = A.across ? tile_of<true>(at.columns) : tile_of<false>(at.columns);
     for (int64_t p = 0; p < k; p += depth) {
-        const int64_t products = std::min(depth, k - p), length = panel_length(products);
-        pack_columns(B, p, products, first, columns, panel);
-        for (int64_t i = 0; i < panels; i++)
-            make(products, A + p / depth * panels * panel_length(depth) + i * length, panel, alpha, p ? 1 : beta,
-                 out + i * tile_rows * ld, ld, std::min(tile_rows, rows - i * tile_rows), columns);
+        const int64_t products = std::min(depth, k - p);
+        pack_columns(B, p, products, at.column, at.columns, panel);
+        const int64_t lda = A.across ? 0 : packed ? products : A.ld;
+        const int64_t step = A.across ? panel_length(products) : tile_rows * lda;
+        const float* rows = packed ? packed + p / depth * block + at.row / tile_rows * step : A.at(p, at.row);
+        const Place from = p || turned ? apart : here, to = p + depth < k || turned ? apart : here;
+        for (int64_t i = 0; i < at.rows; i += tile_rows, rows += step)
+            make(products, rows, lda, panel, alpha, p ? 1 : beta, {from.data + i * from.ld, from.ld},
+                 {to.data + i * to.ld, to.ld}, std::min(tile_rows, at.rows - i), at.columns);
     }
-    if (turned) transpose(out, ld, rows, columns, C + first * ldc, ldc);
+    if (turned) transpose(apart.data, apart.ld, at.rows, at.columns, here.data, ldc);
 }
 
-// Whether the product is large enough for copying its operands, and tiles are well filled.
+// Whether the product is large enough for copying its operands (OpenBLAS has a way of its own for smaller ones).
 inline bool suits_tiles(int64_t m, int64_t n, int64_t k)
 {
-    return std::min(m, n) >= lanes && k >= lanes && m * n * k >= int64_t(1) << 20;
+    return std::min(m, n) >= 4 && k >= 8 && m * n * k >= int64_t(1) << 20;
 }
 
 // As gemm (see gemm.h).
 inline void gemm_tiles(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* A, int64_t lda,
                        const float* B, int64_t ldb, float beta, float* C, int64_t ldc)
 {
-    static thread_local std::vector<float> packed;
-    const bool turned = n < k && n < m;
+    const bool turned = ta && n < k && n < m;
     const Operand a{A, lda, ta}, b{B, ldb, !tb}, &by_rows = turned ? b : a, &by_columns = turned ? a : b;
-    const int64_t rows = turned ? n : m, columns = turned ? m : n, panels = (rows + tile_rows - 1) / tile_rows;
+    const int64_t rows = turned ? n : m, columns = turned ? m : n;
     const int64_t depths = (k + most_products - 1) / most_products, depth = (k + depths - 1) / depths;
-    packed.resize(std::max<size_t>(packed.size(), depths * panels * panel_length(depth) + lanes));
-    float* const first = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64) / 4;  // of a cache line
-    parallel(depths, [&](int64_t d) {
-        const int64_t p = d * depth;
-        pack_rows(by_rows, p, std::min(depth, k - p), rows, first + d * panels * panel_length(depth));
-    });
-    parallel((columns + tile_columns - 1) / tile_columns, [&](int64_t c) {
-        const int64_t j = c * tile_columns;
-        multiply_columns(first, rows, by_columns, j, std::min(tile_columns, columns - j), k, depth, alpha, beta, C, ldc,
-                         turned);
+    const int64_t across = (columns + tile_columns - 1) / tile_columns;
+    const int64_t block = (rows + tile_rows - 1) / tile_rows * panel_length(depth);
+    static thread_local std::vector<float> packed;
+    float* first = nullptr;
+    // Rows of which each block is a small part would be fetched piece by piece for every panel of columns.
+    if (by_rows.across || (depths > 1 && across > 4)) {
+        packed.resize(std::max<size_t>(packed.size(), depths * block + lanes));
+        first = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64) / 4;  // of a cache line
+        parallel(depths, [&](int64_t d) {
+            pack_rows(by_rows, d * depth, std::min(depth, k - d * depth), rows, first + d * block);
+        });
+    }
+    // Few panels of columns, that is a small batch: their rows are shared out too.
+    const int64_t height = across < 8 ? std::min(rows, block_rows) : rows, blocks = (rows + height - 1) / height;
+    parallel(across * blocks, [&](int64_t piece) {
+        const int64_t row = piece % blocks * height, column = piece / blocks * tile_columns;
+        multiply({row, std::min(height, rows - row), column, std::min(tile_columns, columns - column)}, by_rows, first,
+                 block, by_columns, k, depth, alpha, beta, C, ldc, turned);
     });
 }
 
