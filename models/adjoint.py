@@ -276,7 +276,7 @@ def build(
         recorded += layered.record_epochs(output, {} if number else projections, nodes, suffix=suffixes[name])
     rates = {name: Rate("z", -1, 1) for name in modules}
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
-    passes = partial(relaxing.passes, p.batch, [round.passes for round in rounds])
+    passes = partial(relaxing.passes, p.batch, [each.sizes for each in rounds])
     plan = network.schedule(rounds, passes(1))
     simulation = Simulation(plan, name="adjoint", threads=threads, namespace={})
     values = partial(initial_values, graph=graph)

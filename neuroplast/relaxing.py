@@ -44,9 +44,9 @@ class Round:
     test: list
 
     @property
-    def passes(self):
-        """Prefix and number of training and test images."""
-        return self.prefix, len(self.images.train), len(self.images.test)
+    def sizes(self):
+        """Number of training and of test images."""
+        return len(self.images.train), len(self.images.test)
 
 
 class Network:
@@ -215,10 +215,11 @@ class Network:
         epoch = []
         for number, each in enumerate(rounds):
             run, test = ("run", "test") if number == 0 else ("", "")
+            trials, tests = loops(number)
             epoch += [
-                Loop(f"{each.prefix}trial", counts[f"{each.prefix}trial"], self._nodes(each.trial, run), "trial"),
+                Loop(trials, counts[trials], self._nodes(each.trial, run), "trial"),
                 Event(f"{each.prefix}trained", self.nodes[f"{each.prefix}trained"]),
-                Loop(f"{each.prefix}tests", counts[f"{each.prefix}tests"], self._nodes(each.test, test), "trial"),
+                Loop(tests, counts[tests], self._nodes(each.test, test), "trial"),
             ]
         epoch.append(Event("epoch_end", self.nodes["epoch_end"]))
         return Schedule([Loop("epoch", 1, epoch), Event("final", self.nodes["final"])])
@@ -238,11 +239,16 @@ class Network:
         return found
 
 
-def passes(batch, rounds, epochs, images=None):
+def loops(number):
+    """Names of the loops over a task's training and test batches."""
+    return ("trial", "tests") if number == 0 else (f"trial_{number + 1}", f"tests_{number + 1}")
+
+
+def passes(batch, sizes, epochs, images=None):
     """Counts of the schedule for a number of epochs; the last batch of an epoch may be partial."""
     found = {"epoch": epochs}
-    for prefix, train, test in rounds:
-        found |= {f"{prefix}trial": -(-train // batch), f"{prefix}tests": -(-test // batch)}
+    for number, rows in enumerate(sizes):
+        found |= {name: -(-count // batch) for name, count in zip(loops(number), rows, strict=True)}
     return found
 
 

@@ -93,6 +93,7 @@ def _shared(vectors, target, deviation):
     from neuroplast.data import Images
     from neuroplast.models import adjoint as model
     from neuroplast.modules import shared
+    from neuroplast.relaxing import loops
 
     batches, size, _ = vectors["X1"].shape
     images = {}
@@ -116,10 +117,10 @@ def _shared(vectors, target, deviation):
     state = initial | {name: vectors[f"init_{theirs}"] for theirs, name in ours.items()}
     state |= {f"y{i}.bias": np.repeat(vectors[f"init_bias_f_{i}"], size) for i in (1, 2)}
     counts, deviations = made.counts(1), {}
-    rounds = [("y2_", "task2_", (2,)), ("y1_", "task1_", (1,))] if alternating else [("", "", (1, 2))]
+    rounds = [("task2_", (2,)), ("task1_", (1,))] if alternating else [("", (1, 2))]
     for batch in range(batches):
-        for prefix, theirs, outputs in rounds:
-            start, length = _positions(made.simulation.schedule, counts, f"{prefix}trial", batch)
+        for number, (theirs, outputs) in enumerate(rounds):
+            start, length = _positions(made.simulation.schedule, counts, loops(number)[0], batch)
             state = made.simulation.run(state, start=start, stop=start + length, counts=counts).state
             for i in outputs:
                 found = state[f"y{i}.p"].reshape(-1, size).T
