@@ -177,7 +177,7 @@ def test_a_folder_of_the_user_is_left_alone(serve, small, monkeypatch):
     for name, content in files.items():
         (small / "mnist" / name).write_bytes(content)
     assert data.get("mnist")["train"] == small / "mnist" / "train-images-idx3-ubyte.gz"
-    (small / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"something"))
+    (small / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"something", mtime=0))
     assert "Replace it" in refusal()
     assert server.asked == [] and here() == []
 
