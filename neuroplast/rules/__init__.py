@@ -9,6 +9,7 @@ from neuroplast.rules.bptt_random import BPTT_RANDOM
 from neuroplast.rules.dale import dale
 from neuroplast.rules.delta import DELTA
 from neuroplast.rules.dfa import DFA, DFA_MEAN
+from neuroplast.rules.equilibrium import EP
 from neuroplast.rules.fa import FA, FA_MEAN
 from neuroplast.rules.frozen import FROZEN
 from neuroplast.rules.local import LOCAL
@@ -20,7 +21,7 @@ from neuroplast.rules.rule import Rule
 
 __all__ = [
     "AP", "AP_DERIVATIVE", "AUTAPSE", "BP", "BPTT", "BPTT_MEAN", "BPTT_RANDOM", "DELTA", "DFA", "DFA_LAYERS",
-    "DFA_MEAN", "DRTP", "ERROR_SIGN", "FA", "FA_LAYERS", "FA_MEAN", "FROZEN", "FROZEN_HIDDEN", "LOCAL", "PEPITA",
-    "PEPITA_STANDARD", "RANDOM_PERTURBATION", "READOUT_ONLY", "RECURRENT_ONLY", "RECURRENT_PLASTICITY", "RFLO",
-    "Rule", "dale",
+    "DFA_MEAN", "DRTP", "EP", "ERROR_SIGN", "FA", "FA_LAYERS", "FA_MEAN", "FROZEN", "FROZEN_HIDDEN", "LOCAL",
+    "PEPITA", "PEPITA_STANDARD", "RANDOM_PERTURBATION", "READOUT_ONLY", "RECURRENT_ONLY", "RECURRENT_PLASTICITY",
+    "RFLO", "Rule", "dale",
 ]  # fmt: skip
