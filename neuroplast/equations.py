@@ -98,3 +98,10 @@ APPLY_MOMENTUM = """
 velocity = momentum*velocity + eta*decay**falls*change
 w += velocity
 """
+
+#: The same for `BATCH_GRADIENT`, where the sum over the batch goes straight into what is KEPT of the velocity.
+DOWN = """
+rate = eta*decay**falls/n_valid : 1 (shared)
+"""
+KEPT = "momentum"
+MOVE = "w += velocity"

@@ -16,7 +16,7 @@ import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast.engine import Dataset, DenseSynapses, Event, Loop, Recorder, Schedule, count_correct, cross_entropy
-from neuroplast.equations import APPLY_MOMENTUM, MOMENTUM, WEIGHT
+from neuroplast.equations import APPLY_MOMENTUM, BATCH_GRADIENT, DOWN, KEPT, MOMENTUM, MOVE, WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.network import check_time
@@ -127,15 +127,27 @@ def project(source, target, text, rule, name):
         If a population lacks what the rule reads.
     """
     rule.check(source, target)
-    text = WEIGHT + text + (rule.synapse + MOMENTUM if rule.learns else "")
+    text = WEIGHT + text
+    if rule.learns:
+        text += MOMENTUM + (DOWN if _goes_down(rule) else rule.synapse)
     return DenseSynapses(source, target, text, name=name)
+
+
+def _goes_down(rule):
+    """Whether the weights just go down the mean gradient, which then needs no matrix of its own."""
+    return rule.synapse == BATCH_GRADIENT
 
 
 def learn(synapses, rule, nodes):
     """Let a projection learn from a batch in the event ``learn``: gradients of all first, then all weights."""
-    if rule.learns:
-        nodes["learn"].append(synapses.accumulate(*rule.gradient, order=GRADIENT))
-        nodes["learn"].append(synapses.run_regularly(APPLY_MOMENTUM, order=WEIGHTS))
+    if not rule.learns:
+        return
+    if _goes_down(rule):
+        gradient = synapses.accumulate("velocity", "-rate*(" + rule.gradient[1] + ")", keep=KEPT, order=GRADIENT)
+    else:
+        gradient = synapses.accumulate(*rule.gradient, order=GRADIENT)
+    move = MOVE if _goes_down(rule) else APPLY_MOMENTUM
+    nodes["learn"] += [gradient, synapses.run_regularly(move, order=WEIGHTS)]
 
 
 def present(images, inputs, outputs, nodes, shuffle=True):
