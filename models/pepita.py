@@ -32,8 +32,9 @@ are the paper's algorithm, in this order:
  5    all W
 ====  ==========================================================  =====================================
 
-At small dt they are a network in continuous time: `standard` and `modulated` should then last several time constants
-for each layer. Potentials go on from batch to batch.
+At small dt they are a network in continuous time. Potentials go on from batch to batch, and F e is small, so `standard`
+should then last 12 to 16 time constants: what somata still hold of the image before is else larger than the modulation,
+and makes the weights grow (protocol ``pepita_timestep``). `modulated` may be shorter, which scales the mismatch.
 
 =============  ========  ===========  ==========  ===================================================
 name           unit      symbol       default     source

@@ -105,3 +105,28 @@ rate = eta*decay**falls/n_valid : 1 (shared)
 """
 KEPT = "momentum"
 MOVE = "w += velocity"
+
+#: What Adam adds to a projection that learns from batches (Kingma and Ba 2015, arXiv 1412.6980).
+ADAM_BATCH = """
+eta : 1 (shared, constant)       # size of a change, while the gradient keeps its sign
+beta_m : 1 (shared, constant)    # what the mean gradient keeps at each change
+beta_v : 1 (shared, constant)    # what the mean squared gradient keeps
+epsilon : 1 (shared, constant)   # keeps the quotient finite
+updates : integer (shared)       # changes so far
+mean : 1                         # mean change
+square : 1                       # mean squared change
+"""
+APPLY_ADAM_BATCH = """
+updates += 1
+mean += (1 - beta_m)*(change - mean)
+square += (1 - beta_v)*(change**2 - square)
+w += eta*mean/(1 - beta_m**updates)/(sqrt(square/(1 - beta_v**updates)) + epsilon)
+"""
+
+#: Plain steps down the mean gradient.
+SGD_BATCH = """
+eta : 1 (shared, constant)       # learning rate
+"""
+APPLY_SGD_BATCH = """
+w += eta*change
+"""

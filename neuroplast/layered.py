@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from brian2 import Quantity, ms
 
+from neuroplast import equations
 from neuroplast.engine import Dataset, DenseSynapses, Event, Loop, Recorder, Schedule, count_correct, cross_entropy
-from neuroplast.equations import APPLY_MOMENTUM, BATCH_GRADIENT, DOWN, KEPT, MOMENTUM, MOVE, WEIGHT
+from neuroplast.equations import BATCH_GRADIENT, DOWN, KEPT, MOMENTUM, MOVE, WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.network import check_time
@@ -53,6 +54,12 @@ seen = 0
 SUMMED = """
 I_post = w*r_pre : 1 (summed)               # W r
 """
+#: Equations of what makes changes of gradients, and its statements: of each projection that learns.
+OPTIMISERS = {
+    "momentum": (equations.MOMENTUM, equations.APPLY_MOMENTUM),
+    "adam": (equations.ADAM_BATCH, equations.APPLY_ADAM_BATCH),
+    "sgd": (equations.SGD_BATCH, equations.APPLY_SGD_BATCH),
+}
 DROP = "mask = int(rand() < keep)/keep"
 KEEP = """
 keep : 1 (shared, constant)                 # probability that dropout leaves a neuron in
@@ -118,8 +125,8 @@ class Layers:
             )
 
 
-def project(source, target, text, rule, name):
-    """A projection, with what its rule and momentum add if it learns.
+def project(source, target, text, rule, name, optimiser="momentum"):
+    """A projection, with what its rule and the optimiser, one of `OPTIMISERS`, add if it learns.
 
     Raises
     ------
@@ -128,39 +135,49 @@ def project(source, target, text, rule, name):
     """
     rule.check(source, target)
     text = WEIGHT + text
-    if rule.learns:
-        text += MOMENTUM + (DOWN if _goes_down(rule) else rule.synapse)
+    if _straight(rule, optimiser):
+        text += MOMENTUM + DOWN
+    elif rule.learns:
+        text += rule.synapse + OPTIMISERS[optimiser][0]
     return DenseSynapses(source, target, text, name=name)
 
 
-def _goes_down(rule):
-    """Whether the weights just go down the mean gradient, which then needs no matrix of its own."""
-    return rule.synapse == BATCH_GRADIENT
+def _straight(rule, optimiser):
+    """Whether the weights go down the mean gradient with momentum: it then needs no matrix of its own."""
+    return optimiser == "momentum" and rule.synapse == BATCH_GRADIENT
 
 
-def learn(synapses, rule, nodes):
+def learn(synapses, rule, nodes, optimiser="momentum"):
     """Let a projection learn from a batch in the event ``learn``: gradients of all first, then all weights."""
-    if not rule.learns:
-        return
-    if _goes_down(rule):
+    if _straight(rule, optimiser):
         gradient = synapses.accumulate("velocity", "-rate*(" + rule.gradient[1] + ")", keep=KEPT, order=GRADIENT)
-    else:
-        gradient = synapses.accumulate(*rule.gradient, order=GRADIENT)
-    move = MOVE if _goes_down(rule) else APPLY_MOMENTUM
-    nodes["learn"] += [gradient, synapses.run_regularly(move, order=WEIGHTS)]
+        nodes["learn"] += [gradient, synapses.run_regularly(MOVE, order=WEIGHTS)]
+    elif rule.learns:
+        nodes["learn"].append(synapses.accumulate(*rule.gradient, order=GRADIENT))
+        nodes["learn"].append(synapses.run_regularly(OPTIMISERS[optimiser][1], order=WEIGHTS))
 
 
-def present(images, inputs, outputs, nodes, shuffle=True):
-    """Present a batch of training images in ``begin``, in a new order in each epoch or not, and of test images."""
-    for node, name, features, labels, permute in (
-        ("begin", "training_images", images.train, images.train_labels, shuffle),
-        ("test_begin", "test_images", images.test, images.test_labels, False),
+def present(images, inputs, outputs, nodes, shuffle=True, name="images", place=PRESENT):
+    """Present a batch of training images in ``begin``, in a new order in each epoch or not, and of test images.
+
+    Returns
+    -------
+    training, test : operation
+        For other nodes that present the same.
+    """
+    shown = []
+    for node, part, features, labels, permute in (
+        ("begin", f"training_{name}", images.train, images.train_labels, shuffle),
+        ("test_begin", f"test_{name}", images.test, images.test_labels, False),
     ):
-        rows = Dataset(features, labels, name=name)
-        show = rows.present(
-            inputs, "x", scale=images.scale, target=(outputs, "target"), permute=permute, order=PRESENT, name=name
+        rows = Dataset(features, labels, name=part)
+        shown.append(
+            rows.present(
+                inputs, "x", scale=images.scale, target=(outputs, "target"), permute=permute, order=place, name=part
+            )
         )
-        nodes[node].append(show)
+        nodes[node].append(shown[-1])
+    return shown
 
 
 def drop(layers, parameters, nodes):
@@ -171,26 +188,24 @@ def drop(layers, parameters, nodes):
             nodes["trained"].append(layer.run_regularly("mask = 1", name=f"{layer.name}_undrop"))
 
 
-def count(outputs, nodes, training, loss=True):
+def count(outputs, nodes, training, *, test="test_end", trained="trained"):
     """Count right answers and losses of the training batches, in the node `training`, and of the tests.
 
-    The outputs' probabilities have to be there before place `ERROR`; the epoch's numbers are taken in ``trained`` and
-    ``epoch_end``.
+    The outputs' probabilities have to be there before place `ERROR`; the epoch's numbers are taken in the nodes
+    `trained` and ``epoch_end``.
     """
-    for node in (training, "test_end"):
+    owner = outputs.name
+    for node in (training, test):
         nodes[node] += [
-            count_correct(outputs, "p", "target", "correct", order=ERROR, name=f"{node}_count"),
-            outputs.run_regularly("seen += n_valid", when="groups", order=ERROR + 1, name=f"{node}_seen"),
+            count_correct(outputs, "p", "target", "correct", order=ERROR, name=f"{owner}_{node}_count"),
+            outputs.run_regularly("seen += n_valid", when="groups", order=ERROR + 1, name=f"{owner}_{node}_seen"),
+            cross_entropy(outputs, "p", "target", "loss", order=ERROR + 2, name=f"{owner}_{node}_cross_entropy"),
         ]
-        if loss:
-            nodes[node].append(
-                cross_entropy(outputs, "p", "target", "loss", order=ERROR + 2, name=f"{node}_cross_entropy")
-            )
-    nodes["trained"].append(outputs.run_regularly(TRAINED, when="groups", order=1, name="count_trained"))
-    nodes["epoch_end"].append(outputs.run_regularly(TESTED, when="groups", order=0, name="count_tested"))
+    nodes[trained].append(outputs.run_regularly(TRAINED, when="groups", order=1, name=f"{owner}_trained"))
+    nodes["epoch_end"].append(outputs.run_regularly(TESTED, when="groups", order=0, name=f"{owner}_tested"))
 
 
-def record_epochs(outputs, projections, nodes, more=()):
+def record_epochs(outputs, projections, nodes, more=(), suffix=""):
     """Record each epoch's numbers, and the final weights.
 
     Parameters
@@ -201,14 +216,19 @@ def record_epochs(outputs, projections, nodes, more=()):
     nodes : dict of str to list
     more : sequence of (str, str)
         Shared variables of the outputs besides those of `METRICS`, and what they are.
+    suffix : str
+        Of the numbers' names, where there are several outputs.
 
     Returns
     -------
     list of Recorded
     """
     metrics = METRICS | dict(more)
-    nodes["epoch_end"].append(Recorder(outputs, [*metrics, "epoch"], name="epochs"))
-    recorded = [Recorded(name, f"epochs.{name}", along="epoch", doc=doc) for name, doc in metrics.items()]
+    monitor = f"epochs{suffix}"
+    nodes["epoch_end"].append(Recorder(outputs, [*metrics, "epoch"], name=monitor))
+    recorded = [
+        Recorded(f"{name}{suffix}", f"{monitor}.{name}", along="epoch", doc=doc) for name, doc in metrics.items()
+    ]
     for name, synapses in projections.items():
         nodes["final"].append(Recorder(synapses, ["w", "epoch"], name=f"{name}_weights"))
         axes = (f"{name}_pre", f"{name}_post")

@@ -214,7 +214,26 @@ def combine(parts: Sequence[tuple[dict, xr.Dataset]]) -> xr.Dataset:
         (coords, dataset.assign_coords({dim: range(dataset.sizes[dim]) for dim in bare & set(dataset.sizes)}))
         for coords, dataset in parts
     ]
+    known = {name: array for _, dataset in numbered for name, array in dataset.variables.items()}
+    coordinates = {name for _, dataset in numbered for name in dataset.coords}
+    numbered = [(coords, _completed(dataset, known, coordinates)) for coords, dataset in numbered]
     return _stacked(numbered, names).drop_vars(bare)  # numbered only so that shorter ones can be filled up
+
+
+def _completed(dataset, known, coordinates):
+    """The dataset with what others know and it does not: a net that still runs has no final weights, say."""
+    import numpy as np
+    import xarray as xr
+
+    missing = {}
+    for name, array in known.items():
+        if name not in dataset.variables:
+            shape = [dataset.sizes.get(dim, 0) for dim in array.dims]
+            # Along a dimension that it has not got there is nothing; elsewhere it is not known.
+            empty = np.empty(shape, array.dtype)
+            missing[name] = xr.Variable(array.dims, empty if empty.size == 0 else np.full(shape, np.nan))
+    found = dataset.assign({name: array for name, array in missing.items() if name not in coordinates})
+    return found.assign_coords({name: array for name, array in missing.items() if name in coordinates})
 
 
 def _stacked(parts, names):

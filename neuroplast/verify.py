@@ -234,6 +234,14 @@ def _pepita(vectors, target):
     return deviations, f"rule {rule.name}, {L - 1} hidden: {', '.join(events)} and weights of {batches} batches"
 
 
+def _adjoint(vectors, target):
+    """Modules in a row, those of figure 5, Lyapunov exponents or Gabor patches, whichever the file holds."""
+    from neuroplast.verify_adjoint import KINDS, chained
+
+    compare = next((compare for key, compare in KINDS.items() if key in vectors), chained)
+    return compare(vectors, target, _deviation)
+
+
 def _agreement(one, other):
     """Number of trials for which two runs are the same but for rounding that has not grown."""
     apart = np.flatnonzero(np.abs(one - other) > GROWN)
@@ -249,4 +257,4 @@ def _deviation(found, expected):
 
 
 #: Name of a system -> deviations of everything compared, and what that was.
-SYSTEMS = {"autapse": _autapse, "pepita": _pepita, "rflo": _rflo}
+SYSTEMS = {"ap": _adjoint, "autapse": _autapse, "pepita": _pepita, "rflo": _rflo}

@@ -25,6 +25,7 @@ from neuroplast.models import pepita
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _images
+from neuroplast.recording import as_records
 from neuroplast.rules import PEPITA
 from neuroplast.traces import Traces
 from neuroplast.unittext import unit_text
@@ -72,7 +73,9 @@ def experiment(parameters, run):
     # Without momentum the change is that of this presentation alone.
     alone = {"batch": 1, "momentum": 0.0, "keep": 1.0, "shuffle": False}
     fine = dataclasses.replace(coarse, **alone, dt=p.tau / p.steps, standard=longest, modulated=longest)
-    options = {"record": [*_records(p), *run.record], "target": run.target, "dtype": "float64"}
+    ours = as_records(_records(p))
+    asked = [record for record in run.record if record.name not in {item.name for item in ours}]
+    options = {"record": [*ours, *asked], "target": run.target, "dtype": "float64"}
     model, jobs = pepita.build(fine, images, PEPITA, **options), []
 
     (learned,) = run.train_many([learner.job("published", {}, p.epochs, seed)], part="learning")

@@ -135,8 +135,7 @@ def figure(dataset):
             curve = 100 * dataset.validation_accuracy.sel(rule=rule, eta=eta).transpose("net", "epoch")
             figures.median_quartile_curve(right, dataset.epoch + 1, curve, f"{label}, {eta:g}", **style)
     left.set(xscale="log", xlabel="learning rate", ylabel="validation accuracy (%)")
-    left.set_title("last quarter of the epochs (dotted: best epoch)")
+    left.set_title("late (dotted: best epoch)")
     right.set(xlabel="epoch", title="at the rate chosen")
-    for ax in (left, right):
-        ax.legend(loc="lower right")
+    right.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return fig

@@ -32,7 +32,7 @@ from neuroplast.rules import PEPITA
 from neuroplast.traces import combine
 
 PAPER = {"figure": "ours, on Dellaferrera and Kreiman 2022, section 5", "doi": ""}
-EXPECTED_TIME = "25 min on two idle cores"
+EXPECTED_TIME = "30 min on two idle cores"
 KEEP = (*_images.METRICS, "angle", "norm_w1")
 
 
@@ -274,7 +274,7 @@ def figure(dataset):
         row[0].set_title(f"{layers} hidden layer" + "s" * int(layers > 1))
         row[1].set_title("distance from $W_1$ of dt = τ")
         row[2].set_title("products and sums (dotted: steps)")
-        row[0].legend(loc="lower right", fontsize=8)
+        row[0].legend(loc="center left", fontsize=8)
         row[1].legend()
     return fig
 

@@ -91,6 +91,14 @@ def test_the_published_change_is_that_of_finite_differences_and_of_the_two_passe
     assert np.abs(mismatch).max() > 0.1
 
 
+def test_what_is_recorded_anyway_may_be_asked_for(tmp_path):
+    settings = SETTINGS["pepita_compartments"] | {"hidden": (3,), "phases": (2, 1)}
+    asked = ["hidden1.v_d:trials=-1", "hidden1.mismatch:trials=-1"]
+    run_protocol("pepita_compartments", settings=settings, record=asked, out=tmp_path / "run", target="numpy")
+    found = Traces.load(tmp_path / "run").nets["phases-2-tau"].rates
+    assert found["hidden1.v_d"].sizes["trial"] == 2 and found["hidden1.mismatch"].sizes["trial"] == 1
+
+
 @pytest.mark.parametrize("to", ["npz", "csv"])
 def test_traces_and_spikes_are_exported(to, runs, tmp_path):
     folder, path = runs["pepita_compartments"].folder, tmp_path / f"out.{to}"

@@ -178,3 +178,19 @@ def test_a_folder_without_traces_is_refused(tmp_path):
     (tmp_path / "nets").mkdir()
     with pytest.raises(InputError, match="first segment"):
         Traces.load(tmp_path).dataset  # noqa: B018
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_nets_that_still_run_are_combined_with_those_that_have_ended(turned):
+    """The one that runs has fewer epochs, and neither the final weights nor what says when they were taken."""
+    whole = xr.Dataset(
+        {"loss": ("epoch", [3.0, 2.0, 1.0]), "w": (("snapshot", "pre"), np.ones((1, 2)))},
+        {"epoch": [0, 1, 2], "epoch_time": ("epoch", [0.1, 0.2, 0.3]), "snapshot_time": ("snapshot", [0.3])},
+    )
+    begun = whole[["loss"]].isel(epoch=slice(2)).drop_vars("snapshot_time", errors="ignore")
+    parts = [({"net": 0}, whole), ({"net": 1}, begun)]
+    found = combine(parts[::-1] if turned else parts)
+    np.testing.assert_array_equal(found.loss.sel(net=0), [3, 2, 1])
+    np.testing.assert_array_equal(found.loss.sel(net=1), [3, 2, np.nan])
+    np.testing.assert_array_equal(found.w.sel(net=0), [[1, 1]])
+    assert np.isnan(found.w.sel(net=1)).all()

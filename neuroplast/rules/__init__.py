@@ -1,5 +1,6 @@
 """Learning rules, one small file each; a rule is data that a model's ``build()`` takes."""
 
+from neuroplast.rules.adjoint import AP, AP_DERIVATIVE, RECURRENT_PLASTICITY
 from neuroplast.rules.autapse import AUTAPSE
 from neuroplast.rules.backward import BP, DFA_LAYERS, DRTP, FA_LAYERS
 from neuroplast.rules.bptt import BPTT
@@ -18,7 +19,8 @@ from neuroplast.rules.rflo import RFLO
 from neuroplast.rules.rule import Rule
 
 __all__ = [
-    "AUTAPSE", "BP", "BPTT", "BPTT_MEAN", "BPTT_RANDOM", "DELTA", "DFA", "DFA_LAYERS", "DFA_MEAN", "DRTP",
-    "ERROR_SIGN", "FA", "FA_LAYERS", "FA_MEAN", "FROZEN", "FROZEN_HIDDEN", "LOCAL", "PEPITA", "PEPITA_STANDARD",
-    "RANDOM_PERTURBATION", "READOUT_ONLY", "RECURRENT_ONLY", "RFLO", "Rule", "dale",
+    "AP", "AP_DERIVATIVE", "AUTAPSE", "BP", "BPTT", "BPTT_MEAN", "BPTT_RANDOM", "DELTA", "DFA", "DFA_LAYERS",
+    "DFA_MEAN", "DRTP", "ERROR_SIGN", "FA", "FA_LAYERS", "FA_MEAN", "FROZEN", "FROZEN_HIDDEN", "LOCAL", "PEPITA",
+    "PEPITA_STANDARD", "RANDOM_PERTURBATION", "READOUT_ONLY", "RECURRENT_ONLY", "RECURRENT_PLASTICITY", "RFLO",
+    "Rule", "dale",
 ]  # fmt: skip
