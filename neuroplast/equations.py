@@ -99,6 +99,13 @@ velocity = momentum*velocity + eta*decay**falls*change
 w += velocity
 """
 
+#: The same for `BATCH_GRADIENT`, where the sum over the batch goes straight into what is KEPT of the velocity.
+DOWN = """
+rate = eta*decay**falls/n_valid : 1 (shared)
+"""
+KEPT = "momentum"
+MOVE = "w += velocity"
+
 #: What Adam adds to a projection that learns from batches (Kingma and Ba 2015, arXiv 1412.6980).
 ADAM_BATCH = """
 eta : 1 (shared, constant)       # size of a change, while the gradient keeps its sign

@@ -17,7 +17,7 @@ from brian2 import Quantity, ms
 
 from neuroplast import equations
 from neuroplast.engine import Dataset, DenseSynapses, Event, Loop, Recorder, Schedule, count_correct, cross_entropy
-from neuroplast.equations import WEIGHT
+from neuroplast.equations import BATCH_GRADIENT, DOWN, KEPT, MOMENTUM, MOVE, WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.network import check_time
@@ -134,13 +134,25 @@ def project(source, target, text, rule, name, optimiser="momentum"):
         If a population lacks what the rule reads.
     """
     rule.check(source, target)
-    text = WEIGHT + text + (rule.synapse + OPTIMISERS[optimiser][0] if rule.learns else "")
+    text = WEIGHT + text
+    if _straight(rule, optimiser):
+        text += MOMENTUM + DOWN
+    elif rule.learns:
+        text += rule.synapse + OPTIMISERS[optimiser][0]
     return DenseSynapses(source, target, text, name=name)
+
+
+def _straight(rule, optimiser):
+    """Whether the weights go down the mean gradient with momentum: it then needs no matrix of its own."""
+    return optimiser == "momentum" and rule.synapse == BATCH_GRADIENT
 
 
 def learn(synapses, rule, nodes, optimiser="momentum"):
     """Let a projection learn from a batch in the event ``learn``: gradients of all first, then all weights."""
-    if rule.learns:
+    if _straight(rule, optimiser):
+        gradient = synapses.accumulate("velocity", "-rate*(" + rule.gradient[1] + ")", keep=KEPT, order=GRADIENT)
+        nodes["learn"] += [gradient, synapses.run_regularly(MOVE, order=WEIGHTS)]
+    elif rule.learns:
         nodes["learn"].append(synapses.accumulate(*rule.gradient, order=GRADIENT))
         nodes["learn"].append(synapses.run_regularly(OPTIMISERS[optimiser][1], order=WEIGHTS))
 
