@@ -52,7 +52,8 @@ def test_rule_declares_all_that_its_equations_read(rule):
 
     equations = Equations(rule.synapse + rule.recurrent)
     read = set.union(*(set(equation.identifiers) for equation in equations.values()))
-    given = {"w", "dt", "t", "k", "trial", "n_valid"} | {name + "_post" for name in Equations(rule.neuron)} | set(DEFAULT_UNITS) | {"int"}
+    given = {"w", "dt", "t", "k", "trial", "n_valid", "int"} | set(DEFAULT_UNITS)
+    given |= {name + "_post" for name in Equations(rule.neuron)}
     presynaptic = Equations(rule.presynaptic)
     own_names = set(presynaptic.names) | given
     read |= {n + "_pre" for equation in presynaptic.values() for n in equation.identifiers if n not in own_names}
