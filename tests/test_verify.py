@@ -66,6 +66,26 @@ def test_a_small_change_of_the_autapse_vectors_fails(name, tmp_path):
     assert not passed and deviation == pytest.approx(2e-9, rel=1e-3) and detail.endswith(f"largest in {name}")
 
 
+@pytest.mark.parametrize(
+    ("name", "changed", "what"),
+    [
+        ("pepita_pepita_2h_keep09", "W2_after_each_batch", "W2 after batch 3"),
+        ("pepita_fa_2h_keep09", "out_standard", "out_standard of batch 3"),
+        ("ap_epe_8_4_learnrec", "after3_bias_rnn1", "bias_rnn1 after batch 3"),
+        ("ap_reuse_C_simultaneous", "k2_e3", "e3 of batch 3"),
+    ],
+)
+def test_vectors_of_networks_that_learn_from_batches_pass_and_a_small_change_fails(name, changed, what, tmp_path):
+    path = SMALL.with_name(f"{name}.npz")
+    deviation, _, passed, _ = verify.verify_file(path, target="numpy")
+    assert passed and 0 < deviation < 1e-11
+    vectors = dict(np.load(path))
+    vectors[changed].flat[-1] += 2e-9
+    np.savez(tmp_path / f"{name}.npz", **vectors)
+    deviation, _, passed, detail = verify.verify_file(tmp_path / f"{name}.npz", target="numpy")
+    assert not passed and deviation == pytest.approx(2e-9, rel=1e-2) and detail.endswith(f"largest in {what}")
+
+
 def notebook_vectors(path, rule, trials=6, samples=15, N=5, shift=0.0):
     """A short run of the notebook's example, by the oracle."""
     rng = np.random.default_rng(2)
@@ -112,8 +132,8 @@ def test_trials_that_rounding_lets_two_runs_share():
 
 
 def test_unknown_system(tmp_path):
-    with pytest.raises(InputError, match="a system that can be verified: autapse, rflo. Got 'pepita'"):
-        verify.verify_file(tmp_path / "pepita_bp.npz", target="numpy")
+    with pytest.raises(InputError, match="a system that can be verified: ap, autapse, pepita, rflo. Got 'other'"):
+        verify.verify_file(tmp_path / "other_bp.npz", target="numpy")
 
 
 def test_file_without_what_is_needed(altered):
