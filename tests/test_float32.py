@@ -5,9 +5,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from brian2 import ms
 from engine_models import Dense, own_arrays
 
-from neuroplast.engine import build, targets
+from neuroplast.engine import Phase, Population, Schedule, Simulation, build, start, targets
 
 STEPS = 5
 NEURONS = """
@@ -136,3 +137,16 @@ def test_nothing_is_promoted_to_double(single, tmp_path):
     messages = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
     warnings = [line for line in messages if "[-Wdouble-promotion]" in line]
     assert warnings and all(line.startswith(str(source)) for line in warnings), warnings
+
+
+@pytest.mark.parametrize("dtype, ends", [("float32", True), ("float64", False)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_fades_ends_at_zero_in_single_precision(dtype, ends, threads):
+    # Products with numbers below the normal ones take a hundred times as long. Panels for two threads.
+    start("cpp", dt=1 * ms, dtype=dtype)
+    group = Population(9000, "x : 1", name="group")
+    group.x = np.finfo(dtype).tiny * 2.0 ** (np.arange(9000) % 20)
+    fade = group.run_regularly("x *= 0.5", name="fade")
+    simulation = Simulation(Schedule([Phase("run", [fade], 22)]), name="fading", threads=threads)
+    x = simulation.run().state["group.x"]
+    assert (x == 0).all() if ends else (x > 0).all()

@@ -203,6 +203,7 @@ def _run(program):
         "#ifdef NEUROPLAST_BLAS_PREFIX",
         "    blas_single_thread();",
         "#endif",
+        "    flush_denormals();" if program.device.dtype == np.float32 else "",
         "    load(constants_dir, arrays());",
         "    load(state_dir, arrays());",
         "    rng_tick = NP_tick;",
