@@ -63,6 +63,7 @@ RANDOM_PERTURBATION = replace(
 )
 FROZEN_HIDDEN = Rule(
     name="frozen_hidden",
+    phases=("standard",),
     readout=replace(DELTA_MODULATED, name="delta_batch"),
     reference=f"{PAPER}, figure 5: F = 0",
 )

@@ -41,7 +41,7 @@ class Rule:
         Statements of the synapses that begin a trial.
     phases : tuple of str
         ``("run",)`` for a rule that acts while the trial goes on, ``("run", "backward")`` for one that needs the whole
-        trial, run through backward.
+        trial, run through backward. Rules of networks that learn from batches name the phases of these.
     tape : dict of str to tuple of str
         Phase, and the variables of the postsynaptic population that it records.
     turn, backward : str
