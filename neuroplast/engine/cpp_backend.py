@@ -55,8 +55,9 @@ class CppBackend:
         self.binary, self.cached = build(device, self.project, cpp_schedule.buffer_declarations(program))
         self.constants = self.project / "constants"
         self.constants.mkdir()
-        for name, values in constants.items():
-            np.ascontiguousarray(values).tofile(self.constants / name)
+        unread = {f"{v.owner.name}.{v.name}" for v in device.unread_indices()}
+        for name in constants.keys() - unread:
+            np.ascontiguousarray(constants[name]).tofile(self.constants / name)
         self._written = []  # (data set, its files)
         self._writing = threading.Lock()  # nets that share the program are run by several threads
         self.sizes = {n: (v.size, v.dtype) for n, v in simulation.variables.items()}

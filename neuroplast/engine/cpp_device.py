@@ -156,6 +156,15 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
 
     # -- sources ---------------------------------------------------------------------------------------------
 
+    def unread_indices(self):
+        """Indices of synapses' neurons that no operation reads: dense ones have loop variables in their place.
+
+        They are as large as the weights, and the program has no need of them.
+        """
+        text = "".join(codeobj.code.cpp_file for codeobj in self.code_objects.values())
+        indices = [v for v in self.arrays if isinstance(v, DynamicArrayVariable) and v.name in _INDICES]
+        return {v for v in indices if f"_ptr{self.get_array_name(v)}[" not in text}
+
     def write_sources(self, directory, schedule_source, blas_needed):
         """Write all sources and static arrays of the simulation into `directory`.
 
@@ -169,6 +178,9 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
         self.schedule_source = schedule_source
         self.code_lines["before_start"] = ["neuroplast::arguments(args);"]
         self.code_lines["before_end"] = ["neuroplast::finish();"]
+        unread = {self.get_array_name(v, access_data=False) for v in self.unread_indices()}
+        sizes = [step for step in self.main_queue if step[0] == "resize_array" and step[1][0] in unread]
+        self.main_queue = [step for step in self.main_queue if step not in sizes]
         self.main_queue.append(("insert_code", "neuroplast::run();"))
         self.networks, self.synapses = set(), set()
         self.clocks = {self.defaultclock}
@@ -181,6 +193,9 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
         """Brian2's network, and beside it our schedule."""
         super().generate_network_source(writer, compiler)
         writer.write("schedule.cpp", self.schedule_source)
+
+
+_INDICES = ("_synaptic_pre", "_synaptic_post")
 
 
 def use_template_cache(env):

@@ -91,9 +91,9 @@ def _take(device, name, updater, size):
 
 def _arrays(program):
     rows = []
-    monitors = {m.name for m in program.monitors}
+    monitors, unread = {m.name for m in program.monitors}, program.device.unread_indices()
     for name, variable in sorted(named_arrays(program.device), key=lambda item: item[0]):
-        if variable.owner.name in monitors and isinstance(variable, DynamicArrayVariable):
+        if variable in unread or (variable.owner.name in monitors and isinstance(variable, DynamicArrayVariable)):
             continue
         size = variable.size if np.isscalar(variable.size) else int(np.prod(variable.size))
         if size == 0:
