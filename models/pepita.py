@@ -82,15 +82,26 @@ from neuroplast.rules import FROZEN, PEPITA
 
 INPUTS = """
 x : 1                                       # image
-r : 1                                       # what is sent: x, in the modulated phase with what F e adds
+shift : 1                                   # what is added to it in the modulated phase: F e
+r = x + shift : 1                           # what is sent
 m = x : 1                                   # what was sent in the standard phase
-I_fb : 1                                    # F e
 strength : 1 (shared, constant)             # of random perturbations
 """
 DENDRITE = """
 dv_d/dt = (-v_d + I)/tau_d : 1              # potential of the dendrite: it integrates the present input
-I : 1                                       # current, W r of the layer below
 tau_d : second (shared, constant)           # time constant of the dendrite
+"""
+INCOMING = """
+I : 1                                       # current, W r of the layer below
+"""
+INCOMING_SHIFTED = """
+I = I_x + I_shift : 1                       # current, W r
+I_x : 1                                     # W x, held in both phases
+I_shift : 1                                 # W of the shift
+"""
+FIRST_SUMMED = """
+I_x_post = w*x_pre : 1 (summed)             # W x
+I_shift_post = w*shift_pre : 1 (summed)     # W F e: the engine takes it as (W F) e
 """
 RESPONSES = {
     "relu": """
@@ -136,11 +147,11 @@ SAMPLE_MODULATED = "err_m = int(copy < n_valid)*(p - target)"
 FEEDBACK = {
     "input": """
 f : 1 (constant)                            # fixed random weight
-I_fb_post = f*err_pre : 1 (summed)          # F e
+shift_post = f*err_pre : 1 (summed)         # F e
 """,
     "input_sign": """
 f : 1 (constant)
-I_fb_post = 0.1*f*sign(err_pre) : 1 (summed)
+shift_post = 0.1*f*sign(err_pre) : 1 (summed)
 """,
 }
 RATES = {"relu": (0, np.inf), "tanh": (-1, 1), "linear": (-np.inf, np.inf)}
@@ -216,7 +227,10 @@ def build(
 
     inputs = Population(sizes[0], INPUTS, batch=p.batch, name="inputs")
     text = DENDRITE + layered.KEEP + RESPONSES[p.activation] + (NP_MISMATCH if p.np_compat else MISMATCH)
-    hidden = [_compartment(n, text, p.batch, f"hidden{i}", i) for i, n in enumerate(sizes[1:-1], 1)]
+    hidden = [
+        _compartment(n, text + (INCOMING if i > 1 else INCOMING_SHIFTED), p.batch, f"hidden{i}", i)
+        for i, n in enumerate(sizes[1:-1], 1)
+    ]
     somata = [
         Population(n, SOMA, batch=p.batch, method="euler", order=_place(i) + 3, name=f"soma{i}")
         for i, n in enumerate(sizes[1:-1], 1)
@@ -224,16 +238,17 @@ def build(
     for dendrite, soma in zip(hidden, somata, strict=True):
         dendrite.v_s, soma.v_d = linked_var(soma, "v_s"), linked_var(dendrite, "v_d")
     L = len(sizes) - 1
-    text = DENDRITE + OUTPUTS + layered.SCORE + GEOMETRY + norm_variables(L)
+    text = DENDRITE + INCOMING + OUTPUTS + layered.SCORE + GEOMETRY + norm_variables(L)
     outputs = _compartment(sizes[-1], text, p.batch, "outputs", L)
     layers = [inputs, *hidden, outputs]
     rules = {f"w{i}": rule if i < L else readout_rule for i in range(1, L + 1)}
     projections = {
-        name: layered.project(layers[i], layers[i + 1], layered.SUMMED, rules[name], name)
+        name: layered.project(layers[i], layers[i + 1], layered.SUMMED if i else FIRST_SUMMED, rules[name], name)
         for i, name in enumerate(rules)
     }
     for i, synapses in enumerate(projections.values(), 1):
-        synapses.summed_updaters["I_post"].order = _place(i)
+        for updater in synapses.summed_updaters.values():
+            updater.order = _place(i)
 
     layered.present(images, inputs, outputs, nodes, p.shuffle)
     layered.drop(hidden, p, nodes)
@@ -321,12 +336,13 @@ def _compartment(N, text, batch, name, layer):
 
 def _standard_pass(inputs, hidden, somata, outputs, projections, nodes, two):
     """Image in, potentials and responses of each layer in turn; the input's current is constant within a phase."""
-    send, *currents = (synapses.summed_updaters["I_post"] for synapses in projections.values())
-    show = inputs.run_regularly("r = x", when="groups", order=layered.MAKE, name="inputs_show")
+    first, *others = projections.values()
+    send, currents = first.summed_updaters["I_x_post"], [synapses.summed_updaters["I_post"] for synapses in others]
     settle = [part for layer in hidden for part in (layer.state_updater, layer.subexpression_updater)]
     settle += [*currents, outputs.state_updater]
+    shifts = [(inputs, "shift"), (hidden[0], "I_shift")] if two else []
     for node in ("begin", "test_begin"):
-        nodes[node] += [show, send]
+        nodes[node] += [send, *(_reset(group, variable, node) for group, variable in shifts)]
     nodes["standard"] += [*settle, *(soma.state_updater for soma in somata if two)]
     nodes["test"] += settle
     sample = softmax(outputs, "v_d", "p", order=layered.OUTPUT, name="outputs_softmax")
@@ -337,13 +353,18 @@ def _standard_pass(inputs, hidden, somata, outputs, projections, nodes, two):
         nodes["learn"].append(again)
 
 
+def _reset(group, variable, node):
+    return group.run_regularly(f"{variable} = 0", when="groups", order=layered.MAKE, name=f"{node}_{variable}")
+
+
 def _modulated_pass(inputs, hidden, somata, outputs, projections, rule, nodes):
     """The shifted input in, responses anew, while the somata hold; the error of the outputs at the end."""
     for soma in somata:
         nodes["begin"].append(soma.run_regularly("gate = 1", name=f"{soma.name}_follow"))
         nodes["modulate"].append(soma.run_regularly("gate = 0", name=f"{soma.name}_hold"))
-    send = next(iter(projections.values())).summed_updaters["I_post"]
-    nodes["modulate"].append(inputs.run_regularly(rule.modulation, when="groups", order=8, name="inputs_modulate"))
+    send = next(iter(projections.values())).summed_updaters["I_shift_post"]
+    if rule.modulation:
+        nodes["modulate"].append(inputs.run_regularly(rule.modulation, when="groups", order=8, name="inputs_modulate"))
     nodes["modulated"] += [*nodes["standard"]]
     nodes["learn"] += [
         softmax(outputs, "v_d", "p", order=layered.OUTPUT, name="outputs_softmax_modulated"),
@@ -352,8 +373,8 @@ def _modulated_pass(inputs, hidden, somata, outputs, projections, rule, nodes):
     nodes["modulate"].append(send)
     if rule.feedback not in FEEDBACK:
         return {}
-    feedback = DenseSynapses(outputs, inputs, FEEDBACK[rule.feedback], order={"I_fb_post": 7}, name="feedback")
-    nodes["modulate"].append(feedback.summed_updaters["I_fb_post"])
+    feedback = DenseSynapses(outputs, inputs, FEEDBACK[rule.feedback], order={"shift_post": 7}, name="feedback")
+    nodes["modulate"].append(feedback.summed_updaters["shift_post"])
     return {"feedback": feedback}
 
 

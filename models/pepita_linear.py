@@ -67,7 +67,7 @@ from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
 from neuroplast.layered import SUMMED, no_lengths
 from neuroplast.model import Model
-from neuroplast.models.pepita import DENDRITE, FEEDBACK, SOMA
+from neuroplast.models.pepita import DENDRITE, FEEDBACK, INCOMING, SOMA
 from neuroplast.network import check_time
 from neuroplast.parameters import parameter
 from neuroplast.recording import Rate, add_records
@@ -75,9 +75,9 @@ from neuroplast.rules import PEPITA
 
 INPUTS = """
 x : 1                                       # input, drawn anew for each trial and copy
-r : 1                                       # what is sent: x, in the modulated pass x + F e
+shift : 1                                   # what is added to it in the modulated pass: F e
+r = x + shift : 1                           # what is sent
 m = x : 1                                   # what was sent in the standard pass
-I_fb : 1                                    # F e
 """
 HIDDEN = """
 v_s : 1 (linked)                            # potential of the soma
@@ -100,9 +100,9 @@ end : integer (shared, constant)            # trial from which they no longer do
 learns = int(trial >= begin)*int(trial < end) : 1 (shared)
 """
 LEARN = "w += learns*eta*change"
-#: Places within an event: the input, its target, errors, what modulates, the current into the hidden layer; then the
+#: Places within an event: the input, its target, errors, the current into the hidden layer; then the
 #: gradients of both layers before any weight. Within a step: dendrites, somata, current into the outputs, outputs.
-FILL, DRAW, AIM, SAMPLE, FEED, MODULATE, SEND, GRADIENT, WEIGHTS = range(9)
+FILL, DRAW, AIM, SAMPLE, FEED, SEND, GRADIENT, WEIGHTS = range(8)
 DENDRITES, SOMATA, CURRENT, READ = range(4)
 ALWAYS = np.iinfo(np.int32).max
 RATES = {"hidden": Rate("r", -np.inf, np.inf)}
@@ -160,7 +160,7 @@ def build(parameters, rule=PEPITA, *, seed=0, record=(), target="cpp", dtype="fl
         If the rule does not modulate the input by the error; for a `record` of what there is not.
     """
     p = parameters
-    if rule.feedback != "input" or len(rule.phases) != 2 or rule.readout is None:
+    if rule.feedback != "input" or rule.modulation or len(rule.phases) != 2 or rule.readout is None:
         raise InputError(f"The linear network takes the rules pepita and pepita_standard. Got '{rule.name}'.")
     start(target, dtype=dtype, dt=p.tau)
 
@@ -171,21 +171,21 @@ def build(parameters, rule=PEPITA, *, seed=0, record=(), target="cpp", dtype="fl
         return group.run_regularly(code, when="groups", order=place)
 
     inputs = population(p.inputs, INPUTS, 0, "inputs")
-    hidden = population(p.hidden, DENDRITE + HIDDEN, DENDRITES, "hidden")
+    hidden = population(p.hidden, DENDRITE + INCOMING + HIDDEN, DENDRITES, "hidden")
     soma = population(p.hidden, SOMA, SOMATA, "soma")
-    outputs = population(p.outputs, DENDRITE + OUTPUTS, READ, "outputs")
+    outputs = population(p.outputs, DENDRITE + INCOMING + OUTPUTS, READ, "outputs")
     hidden.v_s, soma.v_d = linked_var(soma, "v_s"), linked_var(hidden, "v_d")
     w1 = _projection(inputs, hidden, rule, SEND, "w1")
     w2 = _projection(hidden, outputs, rule.readout, CURRENT, "w2")
     teacher = DenseSynapses(inputs, outputs, WEIGHT + TEACHER, order={"target_post": AIM}, name="teacher")
-    feedback = DenseSynapses(outputs, inputs, FEEDBACK["input"], order={"I_fb_post": FEED}, name="feedback")
+    feedback = DenseSynapses(outputs, inputs, FEEDBACK["input"], order={"shift_post": FEED}, name="feedback")
     groups = {g.name: g for g in (inputs, hidden, soma, outputs, w1, w2, teacher, feedback)}
 
     send, settle = w1.summed_updaters["I_post"], [hidden, soma, w2.summed_updaters["I_post"], outputs]
     nodes = {
         "begin": [
             _fill(inputs, p.batch),
-            does(inputs, "x = randn()\nr = x", DRAW),
+            does(inputs, "x = randn()\nshift = 0", DRAW),
             does(soma, "gate = 1", DRAW),
             teacher.summed_updaters["target_post"],
             send,
@@ -193,8 +193,7 @@ def build(parameters, rule=PEPITA, *, seed=0, record=(), target="cpp", dtype="fl
         "modulate": [
             does(outputs, "err = v_d - target", SAMPLE),
             does(soma, "gate = 0", SAMPLE),
-            feedback.summed_updaters["I_fb_post"],
-            does(inputs, rule.modulation, MODULATE),
+            feedback.summed_updaters["shift_post"],
             send,
         ],
         "learn": [

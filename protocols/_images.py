@@ -37,7 +37,7 @@ from neuroplast.traces import combine
 CENTRED = replace(
     RANDOM_PERTURBATION,
     name="centred_perturbation",
-    modulation="r = x + strength*(rand() - 0.5)",
+    modulation="shift = strength*(rand() - 0.5)",
     reference="none: noise whose mean is zero",
 )
 

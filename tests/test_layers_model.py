@@ -91,7 +91,7 @@ def test_random_perturbation_shifts_the_input_by_its_noise():
     start, masks = model.initial(), masks_of(BATCH)
     state = start | {f"hidden{i}.mask": mask.T for i, mask in enumerate(masks, 1)}
     state = model.simulation.run(state, stop=5, counts=model.counts(1)).state
-    noise = np.reshape(state["inputs.r"], (FEATURES, BATCH)).T - X[:BATCH]
+    noise = np.reshape(state["inputs.shift"], (FEATURES, BATCH)).T
     assert noise.min() >= 0 and noise.max() <= 0.3 and noise.std() > 0.05
     expected = expected_weights(
         weights_of(start),

@@ -12,6 +12,7 @@ import numpy as np
 
 from neuroplast.engine import cpp_schedule
 from neuroplast.engine.build import build
+from neuroplast.engine.chains import shorten
 from neuroplast.engine.fusing import fused_runner, plan
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.schedule import Phase
@@ -40,6 +41,8 @@ class CppBackend:
         self.simulation, self.monitors = simulation, monitors
         self._fused = 0  # sweeps made by fusing, for their names
         device = simulation.device
+        if simulation.fuse:
+            operations = self._shorten(operations)
         calls = {}
         for leaf in simulation.schedule.leaves():
             fuse = self._fuse if simulation.fuse and isinstance(leaf, Phase) else None
@@ -61,6 +64,15 @@ class CppBackend:
         self._written = []  # (data set, its files)
         self._writing = threading.Lock()  # nets that share the program are run by several threads
         self.sizes = {n: (v.size, v.dtype) for n, v in simulation.variables.items()}
+
+    def _shorten(self, operations):
+        """Sums over sums in the cheaper order; what nothing runs any more is not compiled."""
+        chained = shorten(operations)
+        left = {op.name for ops in chained.values() for op in ops}
+        for operation in (op for ops in operations.values() for op in ops):
+            if operation.name not in left:
+                self.simulation.device.code_objects.pop(operation.codeobj.name, None)
+        return chained
 
     def _fuse(self, synapses, parts, sums):
         self._fused += 1

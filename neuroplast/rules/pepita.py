@@ -32,7 +32,6 @@ PEPITA = Rule(
     name="pepita",
     synapse=BATCH_GRADIENT,
     phases=("standard", "modulated"),
-    modulation="r = x + I_fb",
     gradient=("G", "mismatch_post*r_pre"),
     needs=NEEDS,
     feedback="input",
@@ -57,7 +56,7 @@ ERROR_SIGN = replace(PEPITA, name="error_sign", feedback="input_sign", reference
 RANDOM_PERTURBATION = replace(
     PEPITA,
     name="random_perturbation",
-    modulation="r = x + strength*rand()",
+    modulation="shift = strength*rand()",
     feedback="",
     reference=f"{PAPER}, appendix D",
 )

@@ -49,8 +49,8 @@ class Rule:
     gradient : tuple of (str, str), optional
         Synaptic variable, and the product of a pre- and a postsynaptic variable that is summed over the trial into it.
     modulation : str
-        Statements of the input population between two passes, which make of the input ``x`` the activity ``r`` that is
-        sent in the second one.
+        Statements of the input population between two passes, which set ``shift``: what is added to the input ``x`` in
+        the second one, if that is not the error that the feedback brings.
     feedback : {"random", "symmetric", "output", "input", "input_sign", "direct", "target", ""}
         Weights that bring the error to the units: fixed random ones or the readout's own. With "output" the random
         ones bring the output itself, as a current; with "input" they bring the error, with "input_sign" its sign, to
