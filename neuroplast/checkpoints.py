@@ -38,13 +38,15 @@ class Checkpoint:
         Whether the results have been assembled.
     exists : bool
         Whether there is a checkpoint on disk.
+    identity : str
+        See `neuroplast.reuse`; kept once the training has ended.
     """
 
     def __init__(self, folder: Path, plan: dict):
         self.folder = folder
         self.plan = json.loads(json.dumps(plan))
         self.position = self.segments = 0
-        self.complete = False
+        self.complete, self.identity = False, ""
         self._state_file = ""
         self.exists = (folder / POINTER).exists()
 
@@ -62,6 +64,7 @@ class Checkpoint:
             self._check_plan(pointer)
             self.position, self.segments = pointer["position"], pointer["segments"]
             self.complete, self._state_file = pointer["complete"], pointer["state"]
+            self.identity = pointer.get("identity", "")
         remove_leftovers(self.folder)
         self._remove_other_states()
         for path in (self.folder / SEGMENTS).glob("[0-9]*.nc"):
@@ -96,9 +99,9 @@ class Checkpoint:
         self.position = self.segments = 0
         self.complete, self._state_file = False, ""
 
-    def finish(self) -> None:
+    def finish(self, identity: str = "") -> None:
         """Mark the training as complete."""
-        self.complete = True
+        self.complete, self.identity = True, identity
         self._point()
 
     def state(self) -> dict[str, np.ndarray] | None:
@@ -112,6 +115,7 @@ class Checkpoint:
             "segments": self.segments,
             "state": self._state_file,
             "complete": self.complete,
+            "identity": self.identity,
         }
         write_json(self.folder / POINTER, pointer | self.plan)
 

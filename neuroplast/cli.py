@@ -135,6 +135,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
     quick: Quick = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A run whose nets are taken where they are the same.")
+    ] = None,
     target: Target = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use.", show_default="all")] = None,
     json_lines: JsonLines = False,
@@ -151,6 +154,7 @@ def run(
             out=out,
             quick=quick,
             resume=resume,
+            reuse=reuse or (),
             target=target,
             threads=threads,
             console=console,

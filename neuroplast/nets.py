@@ -15,6 +15,7 @@ import numpy as np
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded
 from neuroplast.progress import Progress
+from neuroplast.reuse import Reuse
 from neuroplast.traces import NETS
 from neuroplast.training import Pace, Stopped, Trained, train
 
@@ -57,6 +58,7 @@ def train_many(
     progress: Progress | None = None,
     segment_seconds: float = 2.0,
     attrs: Mapping | None = None,
+    reuse: Reuse | None = None,
 ) -> list[Trained]:
     """Train several nets side by side; with `resume`, those that have ended are not run again.
 
@@ -78,6 +80,8 @@ def train_many(
         Time that a segment should take.
     attrs : dict, optional
         Attributes of each net's results: where they come from.
+    reuse : Reuse, optional
+        Nets of other runs, which are taken instead of being trained again.
 
     Returns
     -------
@@ -116,6 +120,7 @@ def train_many(
                 pace=paces[id(job.sim)],
                 stop=stop,
                 attrs=attrs,
+                reuse=reuse,
             )
         except DivergedError as err:
             lost[job.label] = err

@@ -33,6 +33,7 @@ from neuroplast.nets import Job, train_many
 from neuroplast.parameters import describe, with_overrides, with_settings
 from neuroplast.progress import Progress
 from neuroplast.report import print_claims, print_paths
+from neuroplast.reuse import Reuse
 from neuroplast.runs import RunFolder, compiler_version, environment
 from neuroplast.traces import NETS, RESULTS, Traces, only_aside, open_netcdf, write_dataset
 from neuroplast.training import Trained, train
@@ -106,6 +107,8 @@ class Run:
         names leaves it to the others that were built before the run trains its first net.
     others : tuple
         Parameters of all runs of the sweep that this one is part of.
+    reuse : Reuse or None
+        Nets of other runs, which are taken instead of being trained again; the record says which were.
     """
 
     folder: RunFolder
@@ -116,6 +119,7 @@ class Run:
     progress: Progress
     record: tuple = ()
     others: tuple = ()
+    reuse: Reuse | None = None
     _noted: dict = dataclasses.field(default_factory=dict, repr=False)
     _kept: set = dataclasses.field(default_factory=set, repr=False)
 
@@ -127,8 +131,10 @@ class Run:
         self._prepare([sim], options.get("recorded", ()))
         folder = self.folder.path / NETS / name if name else self.folder.path
         options = {"label": name or self.progress.title, "progress": self.progress} | options
-        options = {"attrs": _provenance(self.folder.record)} | options
-        return train(sim, folder, resume=self.folder.resumed, **options)
+        options = {"attrs": _provenance(self.folder.record), "reuse": self.reuse} | options
+        trained = train(sim, folder, resume=self.folder.resumed, **options)
+        self._note_taken([trained])
+        return trained
 
     def train_many(self, jobs: Iterable[Job], *, part: str = "", diverged: str = "raise") -> list[Trained]:
         """Train nets side by side on the cores that the run may use; see `neuroplast.nets.train_many`.
@@ -148,8 +154,9 @@ class Run:
         # The numpy target runs in this process and on Brian2's arrays: one at a time.
         parallel = 1 if self.target == "numpy" else max(1, min(self.threads, len(jobs)))
         options = {"parallel": parallel, "resume": self.folder.resumed, "progress": self.progress}
-        options["attrs"] = _provenance(self.folder.record)
+        options |= {"attrs": _provenance(self.folder.record), "reuse": self.reuse}
         trained = train_many(jobs, self.folder.path / part, diverged=diverged, **options)
+        self._note_taken(trained)
         left_out = {job.label for job in jobs} - {net.folder.name for net in trained}
         if left_out:
             self.note(diverged=sorted(left_out.union(self.folder.record.get("diverged", []))))
@@ -187,6 +194,13 @@ class Run:
     def note(self, **entries) -> None:
         """Keep something in the run's record, such as ``rule=``."""
         self.folder.update(**entries)
+
+    def _note_taken(self, nets):
+        """Keep in the record which nets another run has trained."""
+        taken = {str(net.folder.relative_to(self.folder.path)): str(net.source) for net in nets if net.source}
+        if taken:
+            self.note(taken=self.folder.record.get("taken", {}) | taken)
+            self.progress.say(f"{len(taken)} of {len(nets)} nets taken from other runs.")
 
     def _prepare(self, sims, recorded):
         """Build what is going to run; keep in the record from which equations, and which program serves it."""
@@ -247,6 +261,7 @@ def run_protocol(
     console=None,
     progress: Progress | None = None,
     others: Iterable = (),
+    reuse: Iterable[str | Path] = (),
 ) -> Traces:
     """Run a protocol from parameters to figure, in a folder of its own.
 
@@ -275,6 +290,8 @@ def run_protocol(
         Where progress is shown; by default nowhere.
     others : iterable
         Settings of each run of the sweep that this one is part of, see `Run.largest`.
+    reuse : iterable of path
+        Folders of runs whose nets are taken where they are the same, see `neuroplast.reuse`.
 
     Returns
     -------
@@ -305,6 +322,7 @@ def run_protocol(
         "record": [str(item) for item in record],
         "parameters": describe(parameters),
     }
+    nets = Reuse(reuse) if reuse else None
     path = Path(out) if out is not None else Path("runs") / f"{info.name}-{seed}"
     with RunFolder.open(path, identity, resume=resume) as folder:
         if folder.done:
@@ -312,7 +330,7 @@ def run_protocol(
         else:
             folder.update(**_origin(info, target, threads, quick))
             others = tuple(parameters_of(info, module, each, quick) for each in others)
-            run = Run(folder, identity["seed"], target, threads, quick, progress, record, others)
+            run = Run(folder, identity["seed"], target, threads, quick, progress, record, others, nets)
             again = _command(info, settings, identity["record"], seed, out, quick, target)
             try:
                 _carry_out(module, parameters, run, again)

@@ -22,8 +22,9 @@ from neuroplast.checkpoints import Checkpoint, fingerprint, read_state
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.labels import Recorded, check_sources
 from neuroplast.progress import Note, Progress
+from neuroplast.reuse import Reuse, identity
 from neuroplast.segments import SEGMENTS, Segments, recorded_bytes, write_segment
-from neuroplast.traces import RESULTS, open_netcdf, without_aside
+from neuroplast.traces import RESULTS, open_netcdf, without_aside, write_dataset
 
 if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a second
     import xarray as xr
@@ -108,10 +109,13 @@ class Trained:
     folder : pathlib.Path
     coords : dict
         Its place among the nets, such as ``{"rule": "rflo", "net": 3}``.
+    source : pathlib.Path or None
+        Folder of the net that it was taken from, if it has just been.
     """
 
     folder: Path
     coords: dict
+    source: Path | None = None
 
     @property
     def dataset(self) -> xr.Dataset:
@@ -139,6 +143,7 @@ def train(
     pace: Pace | None = None,
     stop: threading.Event | None = None,
     attrs: Mapping | None = None,
+    reuse: Reuse | None = None,
 ) -> Trained:
     """Run a simulation to its end, in segments, or go on where an earlier process stopped.
 
@@ -167,6 +172,8 @@ def train(
         Once set, raises `Stopped` after the present segment.
     attrs : dict, optional
         Attributes of the results: where they come from.
+    reuse : Reuse, optional
+        Nets of other runs; if this one is among them, its results are copied.
 
     Returns
     -------
@@ -195,6 +202,14 @@ def train(
         checkpoint.restart()
     elif not checkpoint.complete:
         checkpoint.verify()
+    source = None
+    if reuse is not None and not checkpoint.position:
+        same = identity(sim, checkpoint.plan, recorded)
+        source = reuse.find(same)
+    if source is not None:
+        write_dataset(open_netcdf(source / RESULTS).assign_attrs(attrs or {}), folder / RESULTS)
+        checkpoint.save(read_state(source), total)
+        checkpoint.finish(same)
     progress, pace = progress or Progress(), pace or Pace()
     progress.add(label, total, checkpoint.position, group=id(sim))
     current, note, position = checkpoint.state() or begin, Note(), checkpoint.position
@@ -221,9 +236,9 @@ def train(
     if not checkpoint.complete:
         with contextlib.closing(Segments(folder)) as segments:
             segments.assemble(folder / RESULTS, attrs or {})
-        checkpoint.finish()
+        checkpoint.finish(identity(sim, checkpoint.plan, recorded))
     shutil.rmtree(folder / SEGMENTS, ignore_errors=True)
-    return Trained(folder, plan["coords"])
+    return Trained(folder, plan["coords"], source)
 
 
 def _save(folder, checkpoint, out, recorded, start, until):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,16 @@ class Dataset:
             )
         features = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(rows, columns))
         return cls(features, labels, name=name)
+
+    @cached_property
+    def digest(self):
+        """Hash of features and labels."""
+        digest = hashlib.sha256(f"{self.features.shape} {self.dtype}".encode())
+        for first in range(0, self.rows, 4096):
+            digest.update(np.ascontiguousarray(self.features[first : first + 4096]))
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels))
+        return digest.hexdigest()
 
     def _check_finite(self):
         if self.features.dtype.kind != "f":

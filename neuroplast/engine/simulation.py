@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,6 +139,25 @@ class Simulation:
         """Name of the compiled program in the cache, and whether it was there; None for numpy and before `build`."""
         binary = getattr(self._backend, "binary", None)
         return None if binary is None else (binary.name, self._backend.cached)
+
+    def identity(self, counts=None):
+        """Hash of all that results follow from besides state, seed and counts: program, constants, data, selections.
+
+        Returns
+        -------
+        str
+            "" for numpy, whose results follow from the versions of libraries, too.
+        """
+        self.build()
+        if self.program is None:
+            return ""
+        digest = hashlib.sha256(self.program[0].encode())
+        for path in sorted(self._backend.constants.iterdir()):
+            digest.update(path.name.encode() + path.read_bytes())
+        for name, dataset in sorted(chosen_data(self._operations, {}).items()):
+            digest.update(f"{name} {dataset.digest}".encode())
+        digest.update(repr([op._selection for op, _, _ in self._selecting]).encode())
+        return digest.hexdigest()
 
     def length(self, counts=None):
         """Number of positions of the schedule (see `Schedule`)."""
