@@ -9,7 +9,8 @@ from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.variables import DynamicArrayVariable
 
 from neuroplast.engine.counters import COUNTERS, ENDED
-from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.dense import DenseSynapses
+from neuroplast.engine.operations import NativeOperation, access_of
 from neuroplast.engine.schedule import Loop, Phase
 from neuroplast.engine.targets import named_arrays
 
@@ -206,12 +207,26 @@ def _run(program):
         "    flush_denormals();" if program.device.dtype == np.float32 else "",
         "    load(constants_dir, arrays());",
         "    load(state_dir, arrays());",
+        *(f"    fixed_weights().push_back({pointer(program.device, variable)});" for variable in _fixed(program)),
         "    rng_tick = NP_tick;",
         "    loops();",
         "    if (exit_status == 0) watch();",
         "}",
     ]
     return "\n".join(lines)
+
+
+def _fixed(program):
+    """Matrices that sums of a batch multiply by, and that no operation writes."""
+    operations = [call.operation for calls in program.calls.values() for call in calls]
+    written = set().union(*(access_of(operation).writes for operation in operations))
+    found = {}
+    for operation in operations:
+        if getattr(operation, "template", None) == "dense_product":
+            synaptic = {v for v in access_of(operation).reads if isinstance(v.owner, DenseSynapses)}
+            real = {v for v in synaptic - written if v.dtype == program.device.dtype and not v.scalar}
+            found |= {f"{v.owner.name}.{v.name}": v for v in real}
+    return [found[name] for name in sorted(found)]
 
 
 def _body(program, body, lines, depth):
