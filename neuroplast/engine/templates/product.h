@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "fixed.h"
+#include "sparse.h"
 #include "gemm.h"
 
 namespace neuroplast {
@@ -23,12 +23,15 @@ const int64_t strip = 64;
 // Strips of neurons that are not all zero in all copies; of most neurons the first copy says it.
 template <class T> std::vector<Range> find_filled(const T* z, int64_t neurons, int64_t copies)
 {
+    const int64_t together = 64;  // numbers
     std::vector<Range> found;
     for (int64_t first = 0; first < neurons; first += strip) {
         const int64_t stop = std::min(first + strip, neurons);
         const T *at = z + first * copies, *const end = z + stop * copies;
-        while (at < end && *at == 0) at++;
-        if (at == end) continue;
+        bool zero = true;
+        for (; zero && at < end; at += together)
+            for (int64_t i = 0; i < std::min<int64_t>(together, end - at); i++) zero &= at[i] == 0;
+        if (zero) continue;
         if (!found.empty() && found.back().stop == first) found.back().stop = stop;
         else found.push_back({first, stop});
     }
@@ -40,7 +43,7 @@ template <class T> std::vector<Range> find_filled(const T* z, int64_t neurons, i
 // not multiplied if its neighbours are zero too.
 template <class T>
 __attribute__((noinline))
-inline void product(const Fixed<T>& fixed, bool turned, int64_t n_out, int64_t copies, int64_t n_in, const T* W, int64_t ld,
+inline void product(Sparse<T>& sparse, bool turned, int64_t n_out, int64_t copies, int64_t n_in, const T* W, int64_t ld,
                     const T* z, bool add, T* out)
 {
     const bool large = n_out * copies * n_in >= least_work;
@@ -49,8 +52,8 @@ inline void product(const Fixed<T>& fixed, bool turned, int64_t n_out, int64_t c
     if (filled.empty() && !add)
         for (const Range& part : wanted) std::fill(out + part.first * copies, out + part.stop * copies, T(0));
     if (filled.empty()) return;
-    if (large && copies >= 16 && fixed.sparse()) {
-        fixed.multiply(wanted, filled, z, copies, add, out);
+    if (large && copies >= 16 && sparse.suits()) {
+        sparse.multiply(wanted, filled, z, copies, add, out);
         return;
     }
     for (const Range& to : wanted)

@@ -1,13 +1,14 @@
-// Sums over synapses whose weights never change and of which many are zero: only the others are multiplied.
+// Sums over synapses of which many have no weight: only the others are multiplied.
 //
 // A panel of some copies is summed at a time. Its part of the presynaptic neurons is copied in blocks that fit the first
 // cache; for each postsynaptic neuron the sums over a block stay in the registers, and each weight costs a broadcast
 // and a product for each vector. Neurons of a block are taken in the order of how many weights they have in it: the
 // processor then foresees where each list ends.
 //
-// Each element is the same sum in the same order, however the panels are shared out.
-#ifndef NEUROPLAST_FIXED_H
-#define NEUROPLAST_FIXED_H
+// Each element is the same sum in the same order, however the panels are shared out, and whatever the weights were
+// before: which way it is made follows from the weights as they are.
+#ifndef NEUROPLAST_SPARSE_H
+#define NEUROPLAST_SPARSE_H
 
 #include <algorithm>
 #include <cstdint>
@@ -26,30 +27,38 @@ struct Range {
     int64_t size() const { return stop - first; }
 };
 
-// Weights in arrays of the program that no operation writes; filled before the schedule runs.
-inline std::vector<const void*>& fixed_weights()
+// Weights that stay the same for several sums, and how often an operation has written them.
+struct Weights {
+    const void* data;
+    int64_t changes;
+};
+
+// Those of the program, listed before the schedule runs.
+inline std::vector<Weights>& lasting_weights()
 {
-    static std::vector<const void*> found;
+    static std::vector<Weights> found;
     return found;
 }
 
-template <class T> class Fixed {
+// To be called after an operation that writes the weights.
+inline void weights_changed(int64_t number) { lasting_weights()[number].changes++; }
+
+template <class T> class Sparse {
 public:
     // The matrix of n_in x n_out weights from W, where weight (i, j) is W[i*ld + j], or W[j*ld + i] if `turned`.
-    Fixed(const T* W, int64_t n_in, int64_t n_out, int64_t ld, bool turned) : n_in_(n_in), n_out_(n_out)
+    Sparse(const T* W, int64_t n_in, int64_t n_out, int64_t ld, bool turned)
+        : W_(W), n_in_(n_in), n_out_(n_out), ld_(ld), turned_(turned), blocks_((n_in + block - 1) / block)
     {
-        const auto& known = fixed_weights();
-        if (std::find(known.begin(), known.end(), static_cast<const void*>(W)) == known.end()) return;
-        auto weight = [=](int64_t i, int64_t j) { return turned ? W[j * ld + i] : W[i * ld + j]; };
-        int64_t there = 0;
-        for (int64_t i = 0; i < n_in; i++)
-            for (int64_t j = 0; j < n_out; j++) there += weight(i, j) != 0;
-        sparse_ = there < most_dense * n_in * n_out;
-        for (int64_t begin = 0; sparse_ && begin < n_in; begin += block) pack(begin, weight);
+        for (const Weights& each : lasting_weights())
+            if (each.data == W) weights_ = &each;
     }
 
-    // Whether the weights are fixed, and few enough of them are not zero.
-    bool sparse() const { return sparse_; }
+    // Whether the weights last for several sums and few enough of them are not zero; looks at them if they have changed.
+    bool suits()
+    {
+        if (weights_ != nullptr && seen_ != weights_->changes) look();
+        return weights_ != nullptr && suits_;
+    }
 
     // out = (or, with `add`, +=) the sums onto the neurons in `wanted`, from those in `filled`: all others are zero.
     // Neuron i of z and of out has its copies from i*copies on.
@@ -59,7 +68,7 @@ public:
         std::vector<char> chosen(n_out_, 0);
         for (const Range& part : wanted) std::fill(chosen.begin() + part.first, chosen.begin() + part.stop, 1);
         std::vector<int64_t> blocks;
-        for (int64_t b = 0; b * block < n_in_; b++)
+        for (int64_t b = 0; b < blocks_; b++)
             for (const Range& part : filled)
                 if (part.first < (b + 1) * block && b * block < part.stop) {
                     blocks.push_back(b);
@@ -67,8 +76,8 @@ public:
                 }
         parallel((copies + width - 1) / width, [&](int64_t p) {
             const int64_t first = p * width, columns = std::min<int64_t>(width, copies - first);
-            const auto make = columns > 3 * lanes ? &Fixed::panel<4> : columns > 2 * lanes ? &Fixed::panel<3>
-                              : columns > lanes ? &Fixed::panel<2> : &Fixed::panel<1>;
+            const auto make = columns > 3 * lanes ? &Sparse::panel<4> : columns > 2 * lanes ? &Sparse::panel<3>
+                              : columns > lanes ? &Sparse::panel<2> : &Sparse::panel<1>;
             (this->*make)(blocks, chosen, z + first, copies, columns, add, out + first);
         });
     }
@@ -77,41 +86,103 @@ private:
     // Where more of the weights are there, the product of the whole matrix takes less time.
     static constexpr double most_dense = 0.5;
     static constexpr int64_t lanes = 64 / sizeof(T), width = 4 * lanes, block = 128;
+    static constexpr int64_t sampled = 61;  // of so many rows, one tells that a matrix is dense
     typedef T Lanes __attribute__((vector_size(64)));
     typedef T LooseLanes __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
 
-    int64_t n_in_, n_out_;
-    bool sparse_ = false;
-    // By blocks of presynaptic neurons: postsynaptic neurons, where their weights begin, the weights by twos, and where
-    // in a copied block the neurons begin that these come from.
+    const T* W_;
+    int64_t n_in_, n_out_, ld_;
+    bool turned_;
+    int64_t blocks_;
+    const Weights* weights_ = nullptr;
+    int64_t seen_ = -1;
+    bool suits_ = false;
+    // By blocks of presynaptic neurons: postsynaptic neurons, and where their weights begin.
     std::vector<int32_t> neuron_;
-    std::vector<int64_t> begin_{0};
+    std::vector<int64_t> begin_;
+    // Weights by twos, where in a copied block the neurons begin that they come from, and where they stand in W (-1: the
+    // second of two is missing).
     std::vector<T> weight_;
     std::vector<uint16_t> place_;
+    std::vector<int32_t> from_;
 
-    template <class Weight> void pack(int64_t begin, const Weight& weight)
+    int64_t at(int64_t i, int64_t j) const { return turned_ ? j * ld_ + i : i * ld_ + j; }
+
+    // Weights from presynaptic neurons first, ..., stop - 1 that are not zero.
+    int64_t count(int64_t first, int64_t stop) const
     {
-        const int64_t stop = std::min(begin + block, n_in_);
-        std::vector<std::pair<int64_t, int32_t>> order;
-        for (int64_t j = 0; j < n_out_; j++) {
-            int64_t count = 0;
-            for (int64_t i = begin; i < stop; i++) count += weight(i, j) != 0;
-            order.emplace_back((count + 1) / 2, j);
+        return turned_ ? count(0, n_out_, 1, first, stop) : count(first, stop, 1, 0, n_out_);
+    }
+
+    // The same of some rows and columns of W as it is stored.
+    int64_t count(int64_t row, int64_t rows, int64_t step, int64_t column, int64_t columns) const
+    {
+        int64_t there = 0;
+        for (; row < rows; row += step)
+            for (int64_t c = column; c < columns; c++) there += W_[row * ld_ + c] != 0;
+        return there;
+    }
+
+    // Takes the weights as they are now.
+    void look()
+    {
+        seen_ = weights_->changes;
+        const int64_t rows = turned_ ? n_out_ : n_in_, columns = turned_ ? n_in_ : n_out_;
+        suits_ = count(0, rows, sampled, 0, columns) < most_dense * ((rows + sampled - 1) / sampled) * columns;
+        if (!suits_) return;
+        std::vector<int64_t> there(blocks_), taken(blocks_);
+        parallel(blocks_, [&](int64_t b) {
+            there[b] = count(b * block, std::min((b + 1) * block, n_in_));
+            taken[b] = begin_.empty() ? -1 : take(b);
+        });
+        if (there == taken) return;  // the same synapses as before
+        int64_t total = 0;
+        for (int64_t each : there) total += each;
+        suits_ = total < most_dense * n_in_ * n_out_;
+        begin_.clear();
+        if (suits_) pack();
+    }
+
+    // Takes the weights of a block's synapses; how many are not zero.
+    int64_t take(int64_t b)
+    {
+        int64_t there = 0;
+        for (int64_t w = begin_[b * n_out_]; w < begin_[(b + 1) * n_out_]; w++) {
+            if (from_[w] < 0) continue;
+            weight_[w] = W_[from_[w]];
+            there += weight_[w] != 0;
         }
-        std::sort(order.begin(), order.end());
-        for (const auto& each : order) {
-            for (int64_t i = begin; i < stop; i++)
-                if (weight(i, each.second) != 0) {
-                    weight_.push_back(weight(i, each.second));
-                    place_.push_back((i - begin) * width);
-                }
-            if (weight_.size() % 2) {
-                weight_.push_back(0);
-                place_.push_back(0);
+        return there;
+    }
+
+    void pack()
+    {
+        neuron_.clear(), weight_.clear(), place_.clear(), from_.clear();
+        begin_.assign(1, 0);
+        for (int64_t first = 0; first < n_in_; first += block) {
+            const int64_t stop = std::min(first + block, n_in_);
+            std::vector<std::pair<int64_t, int32_t>> order;
+            for (int64_t j = 0; j < n_out_; j++) {
+                int64_t there = 0;
+                for (int64_t i = first; i < stop; i++) there += W_[at(i, j)] != 0;
+                order.emplace_back((there + 1) / 2, j);
             }
-            neuron_.push_back(each.second);
-            begin_.push_back(weight_.size());
+            std::sort(order.begin(), order.end());
+            for (const auto& each : order) {
+                for (int64_t i = first; i < stop; i++)
+                    if (W_[at(i, each.second)] != 0) add(at(i, each.second), (i - first) * width);
+                if (weight_.size() % 2) add(-1, 0);
+                neuron_.push_back(each.second);
+                begin_.push_back(weight_.size());
+            }
         }
+    }
+
+    void add(int64_t from, int64_t place)
+    {
+        weight_.push_back(from < 0 ? T(0) : W_[from]);
+        place_.push_back(place);
+        from_.push_back(from);
     }
 
     // Sums of at most `width` copies: `vectors` whole vectors, of which `columns` numbers are there.
