@@ -11,35 +11,21 @@ from neuroplast.bench.dense import BEGIN, END, STOPWATCH
 from neuroplast.bench.pepita_problem import ETA, MOMENTUM, SEED, Contender
 
 
-class ModelStep(Contender):
-    """PEPITA as the model runs it, without tests and records.
+class Timed:
+    """A model's step, timed by the program's own clock; a mixin of a `Contender`'s class.
 
-    Parameters
+    Attributes
     ----------
-    steps : int
-        Steps of each phase, which lasts one time constant: dt = tau/steps.
-    **options
-        See `neuroplast.bench.pepita_problem.Contender`.
+    simulation : Simulation
+        The model's training batches between two looks at the clock.
+    begin, state : dict
+        Values before and after a run.
     """
 
-    def __init__(self, batch, dtype, folder, steps=1, target="cpp", **options):
-        from brian2 import ms
-
-        from neuroplast.data import Images
+    def time_trials(self, model, values):
+        """Compile the model's loop of training batches; every run begins with these values in it."""
         from neuroplast.engine import Event, NativeOperation, Population, Schedule, Simulation
-        from neuroplast.models import pepita
 
-        super().__init__(batch, dtype, folder, **options)
-        problem, hidden = self.problem, tuple(w.shape[1] for w in self.problem.weights[:-1])
-        rows, classes = problem.images, problem.weights[-1].shape[1]
-        images = Images(
-            "synthetic", rows, problem.labels, rows[:batch], problem.labels[:batch], classes,
-            (1, 1, rows.shape[1]), 1 / 255, "made for the benchmark",
-        )  # fmt: skip
-        parameters = pepita.Parameters(
-            hidden=hidden, batch=batch, eta=ETA, momentum=MOMENTUM, keep=self.keep, dt=10 * ms / steps
-        )
-        model = pepita.build(parameters, images, target=target, dtype=dtype, threads=self.threads)
         trials = model.simulation.schedule.body[0].body[0]
         watch = Population(1, "seconds : 1", name="watch")
         array = watch.variables["seconds"]
@@ -56,19 +42,13 @@ class ModelStep(Contender):
         self.simulation = Simulation(
             Schedule([begin, trials, end]), "bench", threads=self.threads, namespace={}
         ).build()
-        self.begin = model.initial() | pepita.weights_to_state([w.T for w in problem.weights], problem.feedback)
-        self.state = self.begin
+        self.begin = self.state = model.initial() | values
 
     def time(self, steps):
         """Run `steps` steps, from the initial weights; returns seconds per step by the program's own clock."""
         steps = min(steps, self.whole // self.batch)
         self.state = self.simulation.run(self.begin, seed=SEED, counts={"trial": steps}).state
         return float(self.state["watch.seconds"][0]) / steps
-
-    def weights(self):
-        """The weights after the last run."""
-        shapes = [w.shape for w in self.problem.weights]
-        return [self.state[f"w{i}.w"].reshape(shape) for i, shape in enumerate(shapes, 1)]
 
     def memory(self):
         """Bytes: the most that this process and the program have had together in an epoch, of the data, the weights.
@@ -87,8 +67,44 @@ class ModelStep(Contender):
         self.time(self.whole)
         done.set()
         watching.join()
-        weights = sum(w.nbytes for w in self.problem.weights)
+        weights = sum(w.nbytes for w in self.problem.all_weights())
         return {"most": most or None, "data": self.problem.images.nbytes, "weights": weights}
+
+
+class ModelStep(Timed, Contender):
+    """PEPITA as the model runs it, without tests and records.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of each phase, which lasts one time constant: dt = tau/steps.
+    **options
+        See `neuroplast.bench.pepita_problem.Contender`.
+    """
+
+    def __init__(self, batch, dtype, folder, steps=1, target="cpp", **options):
+        from brian2 import ms
+
+        from neuroplast.data import Images
+        from neuroplast.models import pepita
+
+        super().__init__(batch, dtype, folder, **options)
+        problem, hidden = self.problem, tuple(w.shape[1] for w in self.problem.weights[:-1])
+        rows, classes = problem.images, problem.weights[-1].shape[1]
+        images = Images(
+            "synthetic", rows, problem.labels, rows[:batch], problem.labels[:batch], classes,
+            (1, 1, rows.shape[1]), 1 / 255, "made for the benchmark",
+        )  # fmt: skip
+        parameters = pepita.Parameters(
+            hidden=hidden, batch=batch, eta=ETA, momentum=MOMENTUM, keep=self.keep, dt=10 * ms / steps
+        )
+        model = pepita.build(parameters, images, target=target, dtype=dtype, threads=self.threads)
+        self.time_trials(model, pepita.weights_to_state([w.T for w in problem.weights], problem.feedback))
+
+    def weights(self):
+        """The weights after the last run."""
+        shapes = [w.shape for w in self.problem.weights]
+        return [self.state[f"w{i}.w"].reshape(shape) for i, shape in enumerate(shapes, 1)]
 
 
 def children():

@@ -69,6 +69,10 @@ class Problem:
         bound = 0.05 * np.sqrt(6 / columns)
         self.feedback = rng.uniform(-bound, bound, (columns, CLASSES)).astype(np.float32)
 
+    def all_weights(self):
+        """Arrays that make up the memory of the weights: those that learn."""
+        return self.weights
+
     def order(self):
         """Rows in the order in which the engine presents them in its first epoch."""
         from neuroplast.engine.cpp_codegen import stream_key
@@ -99,9 +103,13 @@ class Contender:
     about = None
 
     def __init__(self, batch, dtype, folder, threads=1, hidden=(1024,), columns=COLUMNS, keep=KEEP):
-        self.problem = Problem(folder, hidden, columns)
-        self.batch, self.threads, self.keep = batch, threads, keep
-        self.next, self._order = 0, self.problem.order()
+        self.keep = keep
+        self.take(Problem(folder, hidden, columns), batch, threads)
+
+    def take(self, problem, batch, threads):
+        """Take batches of a problem's images, from the first one on."""
+        self.problem, self.batch, self.threads = problem, batch, threads
+        self.next, self._order = 0, problem.order()
         self.whole = len(self._order) // batch * batch
 
     def rows(self):

@@ -36,12 +36,12 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
     def __init__(self):
         super().__init__()
         self.final_values = {}
-        self.longest_row = 0
 
     def begin(self):
         """Prepare for a new simulation."""
         self.counters = Counters()
         self.simulation = None  # name of the one that has been built of its objects
+        self.longest_loop = 0  # over neurons and their copies, of any batch
         self.headers = ['"neuroplast.h"']
         use_template_cache(DenseCodeObject.templater.env)
         self.include_dirs, self.library_dirs = [], []
@@ -137,6 +137,8 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
     def connect_dense(self, synapses):
         """Connect all pairs: sizes and indices (of copy 0 in a batch), without generated code."""
         (n_pre, n_post), batch = synapses.shape, synapses.batch
+        if batch > 1:
+            self.longest_loop = max(self.longest_loop, n_pre * batch, n_post * batch)
         starts = getattr(synapses.source, "start", 0), getattr(synapses.target, "start", 0)
         variables = synapses.variables
         pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))

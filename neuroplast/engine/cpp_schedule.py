@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.variables import DynamicArrayVariable
 
 from neuroplast.engine.counters import COUNTERS, ENDED
-from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.dense import DenseSynapses
+from neuroplast.engine.operations import NativeOperation, access_of
 from neuroplast.engine.schedule import Loop, Phase
 from neuroplast.engine.targets import named_arrays
 
@@ -25,6 +26,10 @@ class Program:
     selections: list  # (recorder, node, loops around it), see `selection.selections`
     saved: set  # names of the arrays that are state
     watched: set  # names of the arrays that must stay finite
+    lasting: list = field(init=False)  # variables, see `_lasting`
+
+    def __post_init__(self):
+        self.lasting = _lasting(self)
 
 
 def generate(program):
@@ -206,12 +211,30 @@ def _run(program):
         "    flush_denormals();" if program.device.dtype == np.float32 else "",
         "    load(constants_dir, arrays());",
         "    load(state_dir, arrays());",
+        *(f"    lasting_weights().push_back({{{pointer(program.device, v)}, 0}});" for v in program.lasting),
         "    rng_tick = NP_tick;",
         "    loops();",
         "    if (exit_status == 0) watch();",
         "}",
     ]
     return "\n".join(lines)
+
+
+def _lasting(program):
+    """Matrices that sums of a batch multiply by, and that nothing writes in one of the nodes that have such a sum.
+
+    What is written within a phase would have to be looked at in each of its steps.
+    """
+    found = {}
+    for calls in program.calls.values():
+        operations = [call.operation for call in calls]
+        written = set().union(*(access_of(operation).writes for operation in operations))
+        for operation in operations:
+            if getattr(operation, "template", None) == "dense_product":
+                synaptic = {v for v in access_of(operation).reads - written if isinstance(v.owner, DenseSynapses)}
+                real = {v for v in synaptic if v.dtype == program.device.dtype and not v.scalar}
+                found |= {f"{v.owner.name}.{v.name}": v for v in real}
+    return [found[name] for name in sorted(found)]
 
 
 def _body(program, body, lines, depth):
@@ -231,7 +254,7 @@ def _body(program, body, lines, depth):
             lines += [f"{pad}    {line}" for line in _steps(program, node, calls)]
         else:
             lines.append(f"{pad}    downward = false;  // not that of the phase before, where a run may be cut")
-            lines += [f"{pad}    {_run_call(call.operation, node)}" for call in calls]
+            lines += [f"{pad}    {_run_call(program, call.operation, node)}" for call in calls]
             lines.append(f"{pad}    rng_tick = NP_tick += 1;")
             lines.append(f"{pad}    {_LOOK}")
         lines.append(f"{pad}}}")
@@ -257,14 +280,14 @@ def _steps(program, node, calls):
         lines.append(f"    const bool _first = _step == 0, _last = _step == {count} - 1;")
     lines.append(f"    NP_k = {step}; downward = _step & 1;")
     for call in calls:
-        run = _run_call(call.operation, node)
+        run = _run_call(program, call.operation, node)
         if call.kind == "run":
             lines.append(f"    {run}")
         elif call.kind == "take":
             taken = [f"_take_{name}();" for name, updater, _ in call.fused.buffers if updater is call.operation]
             lines.append(f"    if (_first) {run} else {{ {' '.join(taken)} }}")
         elif call.kind == "fused":
-            lines.append(f"    if (_last) {run} else {{ {_run_call(call.fused, node)} }}")
+            lines.append(f"    if (_last) {run} else {{ {_run_call(program, call.fused, node)} }}")
     if node.clock == "advance":
         lines.append("    NP_timestep += 1; NP_t = NP_timestep*NP_dt;")
     lines += ["    rng_tick = NP_tick += 1;", f"    {_LOOK}", "}"]
@@ -274,7 +297,13 @@ def _steps(program, node, calls):
     return lines
 
 
-def _run_call(operation, node):
+def _run_call(program, operation, node):
+    text, writes = _call(operation, node), access_of(operation).writes
+    changed = [number for number, variable in enumerate(program.lasting) if variable in writes]
+    return " ".join([text, *(f"weights_changed({number});" for number in changed)])
+
+
+def _call(operation, node):
     if isinstance(operation, NativeOperation):
         return f"_run_{operation.name}();"
     if operation.codeobj is None:

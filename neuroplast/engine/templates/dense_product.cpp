@@ -13,16 +13,17 @@
     {
         {{ _factors.load(term, 'syn') }}
         {{ _factors.load(term, _operand) }}
+        {% set _n_out, _n_in = (_n_post, _n_pre) if _onto == 'post' else (_n_pre, _n_post) %}
+        {% set _turned = 'false' if _onto == 'post' else 'true' %}
+        static neuroplast::Sparse<{{real}}> _sparse(_syn, {{_n_in}}, {{_n_out}}, {{_n_post}}, {{_turned}});
         {% if term[_other] %}
         {{ _factors.load(term, _other) }}
         static {{real}}* const _product = new {{real}}[{{_rows * _batch}}];
-        neuroplast::gemm({{'true' if _onto == 'post' else 'false'}}, false, {{_rows}}, {{_batch}}, {{_n_pre if _onto == 'post' else _n_post}},
-            ({{real}})1, _syn, {{_n_post}}, _{{_operand}}, {{_batch}}, ({{real}})0, _product, {{_batch}});
+        neuroplast::product(_sparse, {{_turned}}, {{_n_out}}, {{_batch}}, {{_n_in}}, _syn, {{_n_post}}, _{{_operand}}, false, _product);
         for (int _e = 0; _e < {{_rows * _batch}}; _e++)
             _out[_e] {{'=' if loop.first else '+='}} _{{_other}}[_e]*_product[_e];
         {% else %}
-        neuroplast::gemm({{'true' if _onto == 'post' else 'false'}}, false, {{_rows}}, {{_batch}}, {{_n_pre if _onto == 'post' else _n_post}},
-            ({{real}})1, _syn, {{_n_post}}, _{{_operand}}, {{_batch}}, ({{real}}){{0 if loop.first else 1}}, _out, {{_batch}});
+        neuroplast::product(_sparse, {{_turned}}, {{_n_out}}, {{_batch}}, {{_n_in}}, _syn, {{_n_post}}, _{{_operand}}, {{'false' if loop.first else 'true'}}, _out);
         {% endif %}
     }
     {% endfor %}

@@ -13,7 +13,7 @@
 #include "pool.h"
 #include "random.h"
 #ifdef NEUROPLAST_BLAS_PREFIX
-#include "gemm.h"
+#include "product.h"
 #endif
 
 namespace neuroplast {

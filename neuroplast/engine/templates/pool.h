@@ -166,14 +166,19 @@ inline Pool& shared_pool()
     return pool;
 }
 
-template <class F> void call_panel(const void* f, int64_t panel) { (*static_cast<const F*>(f))(panel); }
+// One copy of a panel's code for any number of threads. In a loop over panels the compiler would inline it without
+// making vectors of its numbers.
+template <class F> __attribute__((noinline)) void call_panel(const void* f, int64_t panel)
+{
+    (*static_cast<const F*>(f))(panel);
+}
 
 // Calls f(p) once for each p in 0..panels-1 (fewer than 2^32), on whichever thread is free; returns when all are
 // done. f must not throw. Only one thread of the program may call this from outside of a panel.
 template <class F> inline void parallel(int64_t panels, const F& f)
 {
     if (pool_threads <= 1 || panels <= 1 || inside_panel) {
-        for (int64_t p = 0; p < panels; p++) f(p);
+        for (int64_t p = 0; p < panels; p++) call_panel<F>(&f, p);
         return;
     }
     shared_pool().run(panels, &call_panel<F>, &f);
