@@ -1,6 +1,5 @@
 """The contenders of the benchmark of PEPITA learn what the oracle learns, and its harness reports what it measured."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -9,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy_torch import numpy_as_torch
 from oracles import layers as oracle
 from rich.console import Console
 
@@ -56,62 +56,6 @@ def assert_learned(contender, learned):
         change = np.abs(after - before).max()
         assert change > 1e-5, number
         np.testing.assert_allclose(found - before, after - before, rtol=0, atol=1e-2 * change, err_msg=str(number))
-
-
-class Tensor(np.ndarray):
-    """As much of a PyTorch tensor as the contender uses."""
-
-    def long(self):
-        return self.astype(np.int64)
-
-    def numpy(self):
-        return np.asarray(self)
-
-    def copy_(self, other):
-        self[...] = other
-        return self
-
-    def mul_(self, factor):
-        return self.copy_(self * factor)
-
-    def add_(self, other):
-        return self.copy_(self + other)
-
-    def sub_(self, other):
-        return self.copy_(self - other)
-
-    def clamp_min_(self, least):
-        return self.copy_(np.maximum(self, least))
-
-    def random_(self):
-        return self.copy_(np.random.default_rng(0).integers(0, 2**31, self.shape))
-
-    def addmm_(self, a, b, beta, alpha):
-        return self.copy_(beta * self + alpha * (a @ b))
-
-
-def numpy_as_torch():
-    """As much of PyTorch as the contender uses, in numpy."""
-
-    def softmax(x, dim, out):
-        made = np.exp(x - x.max(axis=dim, keepdims=True))
-        out.copy_(made / made.sum(axis=dim, keepdims=True))
-
-    return SimpleNamespace(
-        __version__="0", uint8=np.uint8, int32=np.int32, bool=bool,
-        set_num_threads=lambda number: None, manual_seed=lambda seed: None, inference_mode=contextlib.nullcontext,
-        from_numpy=lambda array: np.asarray(array).view(Tensor),
-        zeros_like=lambda tensor: np.zeros_like(tensor).view(Tensor),
-        empty=lambda shape, dtype=np.float32: np.full(shape, 77, dtype).view(Tensor),
-        ones=lambda shape: np.ones(shape, np.float32).view(Tensor),
-        arange=np.arange,
-        index_select=lambda source, dim, index, out: out.copy_(np.take(source, index, axis=dim)),
-        lt=lambda a, b, out: out.copy_(a < b),
-        mul=lambda a, b, out: out.copy_(a * b),
-        mm=lambda a, b, out: out.copy_(a @ b),
-        addmm=lambda c, a, b, out: out.copy_(c + a @ b),
-        softmax=softmax,
-    )  # fmt: skip
 
 
 def numpy_as_jax():

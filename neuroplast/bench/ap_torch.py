@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
 
 from neuroplast.bench.ap_problem import ALPHA, BETAS, EPSILON, ETA, MODULES, Contender
+from neuroplast.bench.pepita_model import proportional_set_size
 from neuroplast.bench.pepita_torch import load_torch
 
 
@@ -62,6 +64,13 @@ class TorchStep(Contender):
             for _ in range(steps):
                 self.step(self.torch.from_numpy(self.rows()))
             return (time.perf_counter() - start) / steps
+
+    def memory(self):
+        """Bytes: what this process has after an epoch (Linux; None elsewhere), of the data, the weights."""
+        self.time(self.whole // self.batch)
+        weights = sum(w.nbytes for w in self.problem.all_weights())
+        most = proportional_set_size(os.getpid()) or None
+        return {"most": most, "data": self.problem.images.nbytes, "weights": weights}
 
     def step(self, rows):
         """Learn from a batch."""
