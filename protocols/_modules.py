@@ -1,0 +1,223 @@
+"""What the protocols of adjoint propagation share: networks, how nets are trained, what is said and drawn of them.
+
+Nets of the same number see the images in the same order. Defaults are a small size: 64 neurons of each role, and so 256
+in a module; in Liu et al. (2026) there are 256 and 1024. `FULL` is theirs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+import xarray as xr
+
+from neuroplast import data, figures
+from neuroplast.data import Images
+from neuroplast.layered import METRICS
+from neuroplast.models import adjoint, equilibrium, feedforward
+from neuroplast.parameters import parameter
+from neuroplast.protocol import Claim
+from neuroplast.protocols import _images
+from neuroplast.rules import AP, AP_DERIVATIVE, BP, EP, FA_LAYERS, Rule
+from neuroplast.traces import combine
+
+
+@dataclass(frozen=True)
+class Network:
+    """What learns.
+
+    Attributes
+    ----------
+    label : str
+        For tables and figures.
+    model : module
+        With ``build``, ``Parameters`` and ``FIXED``.
+    rule : Rule
+    constants : dict
+        Parameters of the model that go with it.
+    """
+
+    label: str
+    model: ModuleType
+    rule: Rule
+    constants: Mapping = field(default_factory=dict)
+
+
+NETWORKS = {
+    "ap": Network("AP", adjoint, AP),
+    "ap_derivative": Network("AP with f'", adjoint, AP_DERIVATIVE),
+    "bp": Network("BP", feedforward, BP, feedforward.AP_NETWORK),
+    "fa": Network("FA", feedforward, FA_LAYERS, feedforward.AP_NETWORK),
+    "ep": Network("EP", equilibrium, EP),
+}
+LABELS = {name: network.label for name, network in NETWORKS.items()}
+COLOURS = dict(zip(("bp", "ap", "fa", "ep", "ap_derivative"), figures.COLOURS, strict=False))
+#: Learning rates of Adam, by data set (authors' code of AP; here of all networks that have Adam).
+ETAS = dict.fromkeys(("cifar10", "cifar100"), 2e-4)
+ETA = 1e-3
+#: The paper's size, and that of the authors' demo.
+FULL = {"block": 256, "epochs": 100, "rows": 0}
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every protocol of adjoint propagation can vary; the rest are the models' parameters."""
+
+    data: str = parameter(
+        "auto", "data set; auto: fashion-mnist, or digits where it is absent", choices=("auto", *_images.NAMES)
+    )
+    rows: int = parameter(0, "take only so many images of the first ones, also in the test; 0: all", least=0)
+    block: int = parameter(64, "neurons of each role, of which a module has four", least=1)
+    batch: int = parameter(500, "images that are presented side by side", least=1)
+    nets: int = parameter(1, "nets, each with its own initial weights", least=1)
+    epochs: int = parameter(10, "times that a net sees all images", least=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Nets that differ in their initial weights only.
+
+    Attributes
+    ----------
+    coords : dict
+        Their place among the results, such as ``{"radius": 0.25}``.
+    images : Images or dict of str to Images
+        By the name of the input, if the graph has several.
+    network : str
+        One of `NETWORKS`.
+    constants : dict
+        Parameters of the model, if not those of `constants`. Layers of neurons without roles are ``modules``, too.
+    options : dict
+        Further arguments of the model's ``build``: graph, sizes, tasks.
+    nets, epochs : int, optional
+        If not as many as of the others.
+    """
+
+    coords: Mapping
+    images: Images | Mapping[str, Images]
+    network: str = "ap"
+    constants: Mapping = field(default_factory=dict)
+    options: Mapping = field(default_factory=dict)
+    nets: int | None = None
+    epochs: int | None = None
+
+
+def constants(case: Case, p: Common):
+    """Parameters of the model for a case."""
+    network, chosen = NETWORKS[case.network], dict(case.constants)
+    names = [images.name for images in _shown(case).values()]
+    rate = {} if case.network == "ep" else {"eta": ETAS.get(names[0], ETA)}
+    if network.model is adjoint:
+        size = {"block": p.block, "batch": p.batch}
+    else:
+        size = {"hidden": (chosen.pop("block", p.block),) * chosen.pop("modules", 2)}
+        size |= {} if case.network == "ep" else {"batch": p.batch}
+    return network.model.Parameters(**dict(network.constants) | size | rate | chosen)
+
+
+def train(
+    cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, after: Callable | None = None, part="",
+    diverged="raise",
+) -> xr.Dataset:  # fmt: skip
+    """Train the nets of all cases; those of one structure share one compiled program.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        All combinations of their coordinates.
+    p : Common
+    run : neuroplast.protocol.Run
+    record : sequence of str
+        For the models' ``build``.
+    keep : iterable of str
+        Results to keep; those that a network has not got are NaN there. None: all.
+    after : callable, optional
+        ``after(case, net, model)``, with `net` a `neuroplast.training.Trained` that has ``state``, gives further
+        results: a dict of name to what `xarray.Dataset.assign` takes.
+    part, diverged
+        As for `neuroplast.protocol.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along the cases' coordinates, ``net`` and ``epoch``.
+    """
+    models, jobs, origin = {}, [], {}
+    count = sum(case.nets or p.nets for case in cases)
+    for case in cases:
+        network, chosen = NETWORKS[case.network], constants(case, p)
+        key = (str([id(images) for images in _shown(case).values()]), case.network, str(sorted(case.options.items())))
+        key += tuple(str(getattr(chosen, name)) for name in network.model.FIXED)
+        if key not in models:
+            # A net by itself has all cores; several have one each. The results are the same.
+            options = {"record": (*record, *run.record), "target": run.target, "threads": max(1, run.threads // count)}
+            models[key] = network.model.build(chosen, case.images, network.rule, **options, **case.options)
+        for net in range(case.nets or p.nets):
+            coords = {**case.coords, "net": net}
+            label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
+            epochs, seed = case.epochs or p.epochs, _images.seed(run, net)
+            jobs.append(models[key].job(label, coords, epochs, seed, parameters=chosen))
+            origin[label] = case, models[key]
+    images = {each.name: [each.rows, len(each.test)] for case in cases for each in _shown(case).values()}
+    run.note(rules=sorted({NETWORKS[case.network].rule.name for case in cases}), images=images)
+    parts = []
+    for net in run.train_many(jobs, part=part, diverged=diverged):
+        found = net.dataset
+        found = found if keep is None else found[[name for name in keep if name in found]].drop_vars("epoch_time")
+        found = found.load()
+        if after is not None:
+            case, model = origin[net.folder.name]
+            found = found.assign(after(case, net, model))
+        parts.append((net.coords, found))
+    places = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
+    return combine(parts).reindex(places).assign_attrs(data=", ".join(images))
+
+
+def _shown(case):
+    return case.images if isinstance(case.images, Mapping) else {"inputs": case.images}
+
+
+def used() -> Claim:
+    """Row of the table that says which images these results are of."""
+
+    def check(dataset):
+        name, wanted = dataset.attrs["data"], _images.WANTED
+        return name if name == wanted else f"{name}; {_images.absent(wanted)}", "holds" if name == wanted else "not run"
+
+    return Claim("Fashion-MNIST is learned", "Fashion-MNIST", check)
+
+
+def is_full(dataset) -> bool:
+    """Whether the results are of the paper's data set at its size, on which its numbers can be judged."""
+    found = dataset.attrs
+    return found.get("data") == _images.WANTED and all(found.get(name) == value for name, value in FULL.items())
+
+
+def size(p: Common) -> dict:
+    """Attributes of the results that say how large they are."""
+    return {name: getattr(p, name) for name in ("block", "epochs", "rows", "nets")}
+
+
+def ends(curve) -> str:
+    """Accuracies after the last and in the best epoch, in per cent: mean and standard deviation over nets.
+
+    The paper reports the best epoch, which is chosen by the test and so a little too high.
+    """
+    return f"{_images.spread(curve.isel(epoch=-1))} (best {_images.spread(curve.max('epoch'))})"
+
+
+def curve(ax, values, label, **options) -> None:
+    """A curve by net and epoch: median and quartiles over nets; epochs are counted from 1."""
+    values = values.transpose("net", "epoch")
+    if np.isfinite(values).any():
+        figures.median_quartile_curve(ax, values.epoch + 1, values, label, **options)
+
+
+def load(p: Common, run) -> Images:
+    """The data set of a protocol's parameters."""
+    return _images.load(p.data, p.rows, run)
+
+
+def present(names: Sequence[str], rows: int) -> list[Images]:
+    """Those data sets that are on this machine; digits if none is."""
+    return [_images.load(name, rows) for name in [n for n in names if data.present(n)] or [_images.STAND_IN]]
