@@ -5,6 +5,7 @@ A protocol is a module of 30 to 80 lines that declares
 - a docstring: the paper, the figure, what must be seen;
 - ``PAPER = {"figure": ..., "doi": ...}`` and ``EXPECTED_TIME = "40 s"``, shown by ``neuroplast list``;
 - ``Parameters``, a frozen dataclass, and ``QUICK``, the values that ``--quick`` changes;
+- ``FULL``, those that ``--full`` changes, where the paper's size takes hours, and ``FULL_TIME`` (optional);
 - ``EXPECTED``, a list of `Claim`;
 - ``experiment(parameters, run)``, which returns an `xarray.Dataset`; `Run` is what it gets;
 - ``figure(dataset)``, which returns a matplotlib figure, and ``animation(dataset)``, which returns a matplotlib
@@ -26,7 +27,7 @@ from typing import Any
 import xarray as xr
 
 from neuroplast.asked import check_asked, check_space, say_unrecorded
-from neuroplast.catalogue import ProtocolInfo, find, load
+from neuroplast.catalogue import ProtocolInfo, find, load, protocols
 from neuroplast.errors import DivergedError, InputError, Resized
 from neuroplast.files import DiskFull
 from neuroplast.nets import Job, train_many
@@ -241,6 +242,7 @@ def run_protocol(
     seed: int = 0,
     out: str | Path | None = None,
     quick: bool = False,
+    full: bool = False,
     resume: bool = False,
     target: str | None = None,
     threads: int | None = None,
@@ -261,8 +263,8 @@ def run_protocol(
     seed : int
     out : path, optional
         Folder of the run; by default ``runs/NAME-SEED``.
-    quick : bool
-        The protocol's small size.
+    quick, full : bool
+        The protocol's small size, or the paper's size, where that takes hours and is not the usual one.
     resume : bool
         Go on with the run in the folder; if there is none, begin.
     target : {"cpp", "numpy"}, optional
@@ -294,7 +296,7 @@ def run_protocol(
     record = tuple(dataclasses.replace(item, aside=True) for item in as_records(record))
     module = load(info)
     settings = settings if isinstance(settings, Mapping) else list(settings)
-    parameters = parameters_of(info, module, settings, quick)
+    parameters = parameters_of(info, module, settings, quick, full)
     progress = progress or Progress(info.name)
     target = choose_target(target, progress.say)
     threads = whole_number("threads", threads, 1) if threads is not None else len(os.sched_getaffinity(0))
@@ -310,10 +312,10 @@ def run_protocol(
         if folder.done:
             progress.say(f"{path}: this run is done; nothing is left to do.")
         else:
-            folder.update(**_origin(info, target, threads, quick))
-            others = tuple(parameters_of(info, module, each, quick) for each in others)
+            folder.update(**_origin(info, target, threads, quick, full))
+            others = tuple(parameters_of(info, module, each, quick, full) for each in others)
             run = Run(folder, identity["seed"], target, threads, quick, progress, record, others)
-            again = _command(info, settings, identity["record"], seed, out, quick, target)
+            again = _command(info, settings, identity["record"], seed, out, size_options(quick, full), target)
             try:
                 _carry_out(module, parameters, run, again)
             finally:
@@ -406,27 +408,42 @@ def _draw(module, dataset, folder):
             figures.save_animation(module.animation(dataset), folder)
 
 
-def parameters_of(info: ProtocolInfo, module, settings: Iterable[str] | Mapping[str, Any], quick: bool):
-    """Parameters of a protocol, with some changed.
+def parameters_of(
+    info: ProtocolInfo, module, settings: Iterable[str] | Mapping[str, Any], quick: bool, full: bool = False
+):
+    """Parameters of a protocol at one of its sizes, with some changed.
 
     Raises
     ------
     InputError
-        If a value does not fit, or the protocol declares its parameters wrongly.
+        If a value does not fit, the protocol declares its parameters wrongly, or it has no such size.
     """
+    if quick and full:
+        raise InputError("--quick and --full are two sizes: give one of them, or neither.")
+    if full and not hasattr(module, "FULL"):
+        others = ", ".join(each.name for each in protocols() if each.full)
+        raise InputError(
+            f"{info.name} has no --full: its usual size is the largest. Leave --full out; --set makes it larger. "
+            f"Protocols that have one: {others or 'none'}."
+        )
     try:
         defaults = module.Parameters()
     except TypeError as err:
         raise InputError(f"{info.path}: every parameter should have a default: {err}") from err
     try:
-        parameters = with_overrides(defaults, module.QUICK if quick else {})
+        parameters = with_overrides(defaults, module.QUICK if quick else module.FULL if full else {})
     except InputError as err:
-        raise InputError(f"{info.path}: QUICK: {err}") from err
+        raise InputError(f"{info.path}: {'QUICK' if quick else 'FULL'}: {err}") from err
     change = with_overrides if isinstance(settings, Mapping) else with_settings
     return change(parameters, settings)
 
 
-def _origin(info, target, threads, quick):
+def size_options(quick: bool, full: bool) -> list[str]:
+    """The option of the command line that says the size."""
+    return ["--quick"] * quick + ["--full"] * full
+
+
+def _origin(info, target, threads, quick, full):
     from neuroplast.engine import build, targets
 
     source = info.path.read_bytes()
@@ -437,6 +454,7 @@ def _origin(info, target, threads, quick):
         "title": info.title,
         "paper": {"figure": info.figure, "doi": info.doi},
         "quick": quick,
+        "full": full,
         "threads": threads,
         "protocol_sha256": hashlib.sha256(source).hexdigest(),
         "environment": machine,
@@ -456,7 +474,7 @@ def _provenance(record):
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _command(info, settings, record, seed, out, quick, target):
+def _command(info, settings, record, seed, out, size, target):
     """Command that goes on with this run."""
     if isinstance(settings, Mapping):
         return "the same call with resume=True"
@@ -467,7 +485,7 @@ def _command(info, settings, record, seed, out, quick, target):
         words += ["--record", asked]
     words += ["--seed", str(seed)] if seed else []
     words += ["--out", str(out)] if out is not None else []
-    words += ["--quick"] if quick else []
+    words += size
     words += ["--target", "numpy"] if target == "numpy" else []
     return shlex.join([*words, "--resume"])
 
