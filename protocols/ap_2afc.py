@@ -206,7 +206,7 @@ EXPECTED = [
     ),
     Claim(
         "psychometric curves are sigmoids",
-        "figure 1c; here: below a noise of 1 from under 0.1 to above 0.9; all rise, and cross 1/2 within 3 degrees of 0",
+        "figure 1c; here: below a noise of 1 from under 0.1 to above 0.9; all rise and cross 1/2 within 3 degrees of 0",
         _sigmoid,
     ),
     Claim(
