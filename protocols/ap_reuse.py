@@ -47,7 +47,7 @@ WAYS = {
 ERRORS = {"e1": "L1", "e2": "L2", "e3": "L3", "e4": "L4", "e5": "output"}
 CHANGES = {"w_in1": "$W_1$: x1 to L1", "w1": "$W_2$: L1 to L2", "w_out1": "$W_3$: L2 to y1"}
 PARTS = {"error": ERRORS, "change": CHANGES}
-STYLES = ("-", "-", "-", "--", ":")
+STYLES = ("-", "-", "--", "-.", ":")
 LEARNED = ("w_in1", "w1", "w_out1", "w_in2", "w3", "w_out2")
 #: Points of per cent within which accuracies are alike.
 MARGIN = 2
