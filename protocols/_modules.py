@@ -5,7 +5,7 @@ in a module; in Liu et al. (2026) there are 256 and 1024. `FULL` is theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import numpy as np
@@ -119,7 +119,7 @@ def train(
     cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, after: Callable | None = None, part="",
     diverged="raise",
 ) -> xr.Dataset:  # fmt: skip
-    """Train the nets of all cases; those of one structure share one compiled program.
+    """Train the nets of all cases; those of one structure share one compiled program, whatever their durations.
 
     Parameters
     ----------
@@ -142,21 +142,25 @@ def train(
     xarray.Dataset
         Along the cases' coordinates, ``net`` and ``epoch``.
     """
-    models, jobs, origin = {}, [], {}
+    models, jobs, origin, longest = {}, [], {}, {}
     count = sum(case.nets or p.nets for case in cases)
     for case in cases:
-        network, chosen = NETWORKS[case.network], constants(case, p)
-        key = (str([id(images) for images in _shown(case).values()]), case.network, str(sorted(case.options.items())))
-        key += tuple(str(getattr(chosen, name)) for name in network.model.FIXED)
+        chosen, lasts = constants(case, p), longest.setdefault(_structure(case, p), {})
+        for name in _durations(case):
+            lasts[name] = max(lasts.get(name, 0), chosen.steps(name))
+    for case in cases:
+        network, chosen, key = NETWORKS[case.network], constants(case, p), _structure(case, p)
+        built = replace(chosen, **{name: steps * chosen.dt for name, steps in longest[key].items()})
         if key not in models:
             # A net by itself has all cores; several have one each. The results are the same.
             options = {"record": (*record, *run.record), "target": run.target, "threads": max(1, run.threads // count)}
-            models[key] = network.model.build(chosen, case.images, network.rule, **options, **case.options)
+            models[key] = network.model.build(built, case.images, network.rule, **options, **case.options)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
             label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
             epochs, seed = case.epochs or p.epochs, _images.seed(run, net)
-            jobs.append(models[key].job(label, coords, epochs, seed, parameters=chosen))
+            job = models[key].job(label, coords, epochs, seed, parameters=built)
+            jobs.append(replace(job, counts={**job.counts, **_steps(models[key], built, chosen)}))
             origin[label] = case, models[key]
     images = {each.name: [each.rows, len(each.test)] for case in cases for each in _shown(case).values()}
     run.note(rules=sorted({NETWORKS[case.network].rule.name for case in cases}), images=images)
@@ -171,6 +175,29 @@ def train(
         parts.append((net.coords, found))
     places = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
     return combine(parts).reindex(places).assign_attrs(data=", ".join(images))
+
+
+def _durations(case):
+    """Durations of phases, which a compiled program takes anew for each net."""
+    return ("inference", "learning") if NETWORKS[case.network].model is adjoint else ()
+
+
+def _structure(case, p):
+    """What nets that share a program have in common."""
+    chosen, durations = constants(case, p), _durations(case)
+    fixed = [name for name in NETWORKS[case.network].model.FIXED if name not in durations]
+    shown = [id(images) for images in _shown(case).values()]
+    return str((shown, case.network, sorted(case.options.items()), [(name, getattr(chosen, name)) for name in fixed]))
+
+
+def _steps(model, built, chosen):
+    """Steps of the phases of a net that are others than the program was built with."""
+    found = {}
+    for name, part in (("inference", "infer"), ("learning", "adjoint")):
+        if getattr(chosen, name, None) != getattr(built, name, None):
+            phases = [leaf.name for leaf in model.simulation.schedule.leaves() if part in leaf.name.split("_")]
+            found |= dict.fromkeys(phases, chosen.steps(name))
+    return found
 
 
 def _shown(case):
