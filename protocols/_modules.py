@@ -1,7 +1,7 @@
 """What the protocols of adjoint propagation share: networks, how nets are trained, what is said and drawn of them.
 
 Nets of the same number see the images in the same order. Defaults are a small size: 64 neurons of each role, and so 256
-in a module; in Liu et al. (2026) there are 256 and 1024. `FULL` is theirs.
+in a module; in Liu et al. (2026) there are 256 and 1024, which learn from batches of 500 images. `FULL` is theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +56,7 @@ COLOURS = dict(zip(("bp", "ap", "fa", "ep", "ap_derivative"), figures.COLOURS, s
 ETAS = dict.fromkeys(("cifar10", "cifar100"), 2e-4)
 ETA = 1e-3
 #: The paper's size, and that of the authors' demo.
-FULL = {"block": 256, "epochs": 100, "rows": 0}
+FULL = {"block": 256, "batch": 500, "epochs": 100, "rows": 0}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Common:
     )
     rows: int = parameter(0, "take only so many images of the first ones, also in the test; 0: all", least=0)
     block: int = parameter(64, "neurons of each role, of which a module has four", least=1)
-    batch: int = parameter(500, "images that are presented side by side", least=1)
+    batch: int = parameter(100, "images that are presented side by side", least=1)
     nets: int = parameter(1, "nets, each with its own initial weights", least=1)
     epochs: int = parameter(10, "times that a net sees all images", least=1)
 
@@ -222,7 +222,7 @@ def is_full(dataset) -> bool:
 
 def size(p: Common) -> dict:
     """Attributes of the results that say how large they are."""
-    return {name: getattr(p, name) for name in ("block", "epochs", "rows", "nets")}
+    return {name: getattr(p, name) for name in (*FULL, "nets")}
 
 
 def ends(curve) -> str:
@@ -231,6 +231,73 @@ def ends(curve) -> str:
     The paper reports the best epoch, which is chosen by the test and so a little too high.
     """
     return f"{_images.spread(curve.isel(epoch=-1))} (best {_images.spread(curve.max('epoch'))})"
+
+
+def last(dataset):
+    """Test accuracy after the last epoch in per cent, mean over nets."""
+    return 100 * dataset.test_accuracy.isel(epoch=-1).mean("net", skipna=False)
+
+
+def listed(values, form=".1f") -> str:
+    """Values by their only coordinate, such as "0.1: 82.3, 0.5: 81.0"."""
+    (name,) = values.dims
+    return ", ".join(f"{value:g}: {float(values.sel({name: value})):{form}}" for value in values[name].values)
+
+
+def lines(ax, dataset, along, series, label) -> None:
+    """Best and last test accuracy against a parameter, a line for each value of another one; bars: range over nets."""
+    for value, colour in zip(dataset[series].values, figures.COLOURS, strict=False):
+        accuracy = 100 * dataset.test_accuracy.sel({series: value})
+        end, best = accuracy.isel(epoch=-1), accuracy.max("epoch")
+        mean, text = end.mean("net"), label.format(value)
+        spread = [mean - end.min("net"), end.max("net") - mean]
+        ax.errorbar(dataset[along].values, mean, yerr=spread, fmt="o-", color=colour, label=text, markersize=4)
+        ax.plot(dataset[along].values, best.mean("net"), ":", color=colour)
+    ax.set_ylabel("test accuracy (%)")
+
+
+def currents(state, x, p: Common, modules: int, iterations: int = 8) -> list:
+    """What modules in a row are clamped to by images, once those below have relaxed.
+
+    Parameters
+    ----------
+    state : dict of str to array
+        Of a net of `neuroplast.models.adjoint` with roles that are not merged.
+    x : array, shape (images, features)
+    p : Common
+    modules : int
+    iterations : int
+        Of each module, at dt = tau.
+
+    Returns
+    -------
+    list of array, shape (images, neurons)
+    """
+    found, sent, n = [], x, 4 * p.block
+    for i in range(modules):
+        w = np.reshape(state["w_in.w" if i == 0 else f"w{i}.w"], (sent.shape[1], p.block)).astype(float)
+        found.append(np.pad(sent @ w, ((0, 0), (0, n - p.block))))
+        z, recurrent = np.zeros((len(x), n)), recurrent_of(state, i + 1, p)
+        for _ in range(iterations):
+            z = np.tanh(z @ recurrent + found[-1])
+        sent = z[:, p.block : 2 * p.block]
+    return found
+
+
+def recurrent_of(state, module: int, p: Common):
+    """Recurrent weights of a module, presynaptic rows."""
+    return np.reshape(state[f"rec_module{module}.w"], (4 * p.block, 4 * p.block)).astype(float)
+
+
+def shown(images: Images, numbers: Sequence[int]) -> Images:
+    """Some test images as a data set of their own, in training and test."""
+    chosen, labels = images.test[list(numbers)], images.test_labels[list(numbers)]
+    return replace(images, train=chosen, train_labels=labels, test=chosen, test_labels=labels)
+
+
+def weights(state) -> dict:
+    """What a net has learned or was born with: to be given to another one of the same structure."""
+    return {name: values for name, values in state.items() if name.endswith((".w", ".f"))}
 
 
 def curve(ax, values, label, **options) -> None:

@@ -33,6 +33,7 @@ class Parameters(_modules.Common):
     """What can be varied."""
 
     nets: int = parameter(2, "nets, each with its own initial weights", least=1)
+    batch: int = parameter(500, "images that are presented side by side", least=1)
     modules: int = parameter(2, "modules in a row", least=1)
 
 
