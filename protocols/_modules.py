@@ -209,7 +209,7 @@ def used() -> Claim:
 
     def check(dataset):
         name, wanted = dataset.attrs["data"], _images.WANTED
-        return name if name == wanted else f"{name}; {_images.absent(wanted)}", "holds" if name == wanted else "not run"
+        return name if name == wanted else f"{name} in its place", "holds" if name == wanted else "not run"
 
     return Claim("Fashion-MNIST is learned", "Fashion-MNIST", check)
 
@@ -254,50 +254,6 @@ def lines(ax, dataset, along, series, label) -> None:
         ax.errorbar(dataset[along].values, mean, yerr=spread, fmt="o-", color=colour, label=text, markersize=4)
         ax.plot(dataset[along].values, best.mean("net"), ":", color=colour)
     ax.set_ylabel("test accuracy (%)")
-
-
-def currents(state, x, p: Common, modules: int, iterations: int = 8) -> list:
-    """What modules in a row are clamped to by images, once those below have relaxed.
-
-    Parameters
-    ----------
-    state : dict of str to array
-        Of a net of `neuroplast.models.adjoint` with roles that are not merged.
-    x : array, shape (images, features)
-    p : Common
-    modules : int
-    iterations : int
-        Of each module, at dt = tau.
-
-    Returns
-    -------
-    list of array, shape (images, neurons)
-    """
-    found, sent, n = [], x, 4 * p.block
-    for i in range(modules):
-        w = np.reshape(state["w_in.w" if i == 0 else f"w{i}.w"], (sent.shape[1], p.block)).astype(float)
-        found.append(np.pad(sent @ w, ((0, 0), (0, n - p.block))))
-        z, recurrent = np.zeros((len(x), n)), recurrent_of(state, i + 1, p)
-        for _ in range(iterations):
-            z = np.tanh(z @ recurrent + found[-1])
-        sent = z[:, p.block : 2 * p.block]
-    return found
-
-
-def recurrent_of(state, module: int, p: Common):
-    """Recurrent weights of a module, presynaptic rows."""
-    return np.reshape(state[f"rec_module{module}.w"], (4 * p.block, 4 * p.block)).astype(float)
-
-
-def shown(images: Images, numbers: Sequence[int]) -> Images:
-    """Some test images as a data set of their own, in training and test."""
-    chosen, labels = images.test[list(numbers)], images.test_labels[list(numbers)]
-    return replace(images, train=chosen, train_labels=labels, test=chosen, test_labels=labels)
-
-
-def weights(state) -> dict:
-    """What a net has learned or was born with: to be given to another one of the same structure."""
-    return {name: values for name, values in state.items() if name.endswith((".w", ".f"))}
 
 
 def curve(ax, values, label, **options) -> None:

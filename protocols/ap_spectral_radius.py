@@ -17,7 +17,7 @@ from neuroplast import figures
 from neuroplast.analysis.lyapunov import exponents
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _modules
+from neuroplast.protocols import _modules, _shown
 
 PAPER = {"figure": "Liu et al. 2026, figure 2c", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "4 min on two idle cores"
@@ -49,9 +49,9 @@ def experiment(parameters, run):
 
     def measure(case, net, model):
         state, rng, found = net.state, np.random.default_rng(net.coords["net"]), []
-        for i, current in enumerate(_modules.currents(state, x, p, p.modules), 1):
+        for i, current in enumerate(_shown.currents(state, x, p, p.modules), 1):
             direction = rng.standard_normal(current.shape[1])
-            found.append(exponents(_modules.recurrent_of(state, i, p), current, direction, steps=p.steps))
+            found.append(exponents(_shown.recurrent_of(state, i, p), current, direction, steps=p.steps))
         largest, early = np.transpose(found)
         return {"exponent": ("module", largest), "early_exponent": ("module", early)}
 
