@@ -68,7 +68,7 @@ class Parameters(_modules.Common):
 
 
 QUICK = {"data": "digits", "second": "digits", "rows": 300, "batch": 20, "block": 8, "epochs": 3, "compared": 1}
-FULL = _modules.FULL | {"batch": 500, "nets": 5}
+FULL = _modules.FULL
 
 
 def experiment(parameters, run):
