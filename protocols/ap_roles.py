@@ -23,7 +23,7 @@ from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4e, f", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "6 min on two idle cores"
-FULL_TIME = "10 h on two idle cores"
+FULL_TIME = "9 h on two idle cores"
 #: Kind of module: merged roles, blocks of neurons, iterations of the inference phase, label.
 KINDS = {
     "roles": ("none", 1, 8, "roles, 8-8"),
