@@ -2,7 +2,7 @@
 
 Z. Liu et al. (2026), eLife 15:e108237, appendix 3, Fashion-MNIST. Figure 1: test accuracy of networks of 3, 5 and 10
 modules against beta, the strength of the fed-back error, and the spectral radius of the recurrent weights (100 epochs,
-two nets each). Figures 2 and 3: mean absolute error of each SI neuron, from the first module to the output, in the last
+two nets each). Figures 2 and 3: mean absolute error of each SI neuron (from first module to output), in the last
 batch of a network of five, by beta and by radius (50 epochs). To be seen: with a small beta the errors of the first
 modules are weak (they vanish); with a larger one they and the accuracy grow; an excessive one makes them explode and
 the accuracy fall. A larger spectral radius acts as a larger beta does. The values of beta and radius are ours, the
@@ -227,7 +227,7 @@ def figure(dataset):
             ax.plot(here, ".", color=colour, markersize=3, label=f"{symbol} {value:g}")
         for module in range(1, dataset.attrs["profile"] + 1):
             ax.axvline(module * dataset.attrs["block"] - 0.5, color="0.8", linewidth=0.8, zorder=0)
-        ax.set(yscale="log", xlabel="SI neuron, from the first module to the output", title=other)
+        ax.set(yscale="log", xlabel="SI neuron (from first module to output)", title=other)
         ax.set_ylabel("mean absolute error")
         ax.legend(markerscale=3, fontsize=8)
     return fig
