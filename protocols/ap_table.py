@@ -178,5 +178,5 @@ def figure(dataset):
                 ax.axhline(PAPERS[name][network], 0.97, 1, **options)
         ax.set(xlabel="epoch", title=name)
     axes[0, 0].set_ylabel("test accuracy (%; median, quartiles)")
-    axes[0, -1].legend(loc="lower right", ncols=2, title="ticks at the right: table 1")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", title="ticks: table 1")
     return fig

@@ -7,7 +7,8 @@ short-trajectory errors (STE) a module that starts anew tells those below it abo
 yet, until it has settled; with error-perturbed errors (EPE) there is nothing to tell before the error comes.
 
 To be seen, and not known before: whether smaller steps change anything; whether modules that relax at once learn, and
-how long the phases then have to be. Criteria were set before the first run.
+how long the phases then have to be. Criteria were set after a tiny run on digits and before the first one on
+Fashion-MNIST.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "ours, on Liu et al. 2026", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "10 min on two idle cores"
+EXPECTED_TIME = "8 min on two idle cores"
 #: How modules relax: whether all at once, and whether in small steps.
 WAYS = {
     "in turn, dt = tau": (False, False),
@@ -45,10 +46,10 @@ class Parameters(_modules.Common):
     epochs: int = parameter(8, "times that a net sees all images", least=1)
     tau: Quantity = parameter(10 * ms, "time constant of the neurons")
     steps: int = parameter(10, "small time steps in tau", least=2)
-    phases: tuple = parameter((8, 16, 32), "durations of each phase of each module, in tau", least=2)
+    phases: tuple = parameter((2, 4, 8, 16), "durations of each phase of each module, in tau", least=2)
 
 
-QUICK = {"rows": 1000, "epochs": 3, "block": 16, "steps": 4, "phases": (8, 16)}
+QUICK = {"rows": 1000, "epochs": 3, "block": 16, "steps": 4, "phases": (2, 8)}
 
 
 def experiment(parameters, run):
@@ -87,9 +88,10 @@ def _text(dataset, error, way):
 
 def _small(dataset):
     last = _modules.last(dataset)
+    last = last.where(last.phase >= 8, drop=True)
     apart = np.abs(last.sel(way=SMALL) - last.sel(way=PUBLISHED))
     text = "; ".join(f"{_text(dataset, e, PUBLISHED)}, in small steps {_text(dataset, e, SMALL)[4:]}" for e in ERRORS)
-    return text, holds((apart < WITHIN).all())
+    return text, holds((apart < WITHIN).all()) if apart.size else "not run"
 
 
 def _at_once(dataset):
@@ -112,19 +114,21 @@ EXPECTED = [
     _modules.used(),
     Claim(
         "small time steps change little while modules relax in turn",
-        f"ours: less than {WITHIN} points, at each duration and with both kinds of errors",
+        f"ours: less than {WITHIN} points from 8 tau on, with both kinds of errors",
         _small,
     ),
     Claim(
         "all at once and in continuous time, modules learn",
-        f"ours: with the longest phases and both kinds of errors, less than {WITHIN} points below the published algorithm",
+        f"ours: longest phases, both kinds of errors, less than {WITHIN} points below the published algorithm",
         _at_once,
     ),
-    Claim(
-        "EPE then needs phases of 16 tau at most", f"ours: shortest phases within {WITHIN} points", _needs("epe", 16)
-    ),
-    Claim(
-        "STE then needs phases of 16 tau at most", f"ours: shortest phases within {WITHIN} points", _needs("ste", 16)
+    *(
+        Claim(
+            f"{ERRORS[error]} then needs phases of 8 tau at most",
+            f"ours: the shortest, and all longer ones, with which it ends within {WITHIN} points",
+            _needs(error, 8),
+        )
+        for error in ("epe", "ste")
     ),
 ]
 
