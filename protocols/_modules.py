@@ -4,6 +4,7 @@ Nets of the same number see the images in the same order. Defaults are a small s
 in a module; in Liu et al. (2026) there are 256 and 1024, which learn from batches of 500 images. `FULL` is theirs.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -157,7 +158,7 @@ def train(
             models[key] = network.model.build(built, case.images, network.rule, **options, **case.options)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
-            label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
+            label = re.sub(r"[^\w.=+-]+", "-", "_".join(f"{name}={value}" for name, value in coords.items()))
             epochs, seed = case.epochs or p.epochs, _images.seed(run, net)
             job = models[key].job(label, coords, epochs, seed, parameters=built)
             jobs.append(replace(job, counts={**job.counts, **_steps(models[key], built, chosen)}))
@@ -214,10 +215,9 @@ def used() -> Claim:
     return Claim("Fashion-MNIST is learned", "Fashion-MNIST", check)
 
 
-def is_full(dataset) -> bool:
-    """Whether the results are of the paper's data set at its size, on which its numbers can be judged."""
-    found = dataset.attrs
-    return found.get("data") == _images.WANTED and all(found.get(name) == value for name, value in FULL.items())
+def is_full(dataset, **size) -> bool:
+    """Whether the results are of the paper's size, that of `FULL` or another one, so that its numbers can be judged."""
+    return all(dataset.attrs.get(name) == value for name, value in (FULL | size).items())
 
 
 def size(p: Common) -> dict:

@@ -65,7 +65,7 @@ def _losses(dataset):
 
 
 def _same(dataset):
-    return _modules.is_full(dataset) and dataset.attrs["modules"] == 2
+    return _modules.is_full(dataset, data="fashion-mnist", modules=2)
 
 
 def _paper(dataset):

@@ -144,7 +144,7 @@ def figure(dataset):
     axes[1].axhline(0, color="0.5", linewidth=1)
     axes[1].axhline(-2.5, color="0.5", linewidth=1, linestyle=":")
     axes[0].set(xlabel="spectral radius", title=dataset.attrs["data"])
-    axes[1].set(xlabel="spectral radius", ylabel="Lyapunov exponent (per iteration)", title="mean over modules, images")
+    axes[1].set(xlabel="spectral radius", ylabel="Lyapunov exponent", title="mean over modules, images")
     for ax in axes:
         ax.legend()
     return fig
