@@ -92,6 +92,8 @@ class Case:
         Further arguments of the model's ``build``: graph, sizes, tasks.
     nets, epochs : int, optional
         If not as many as of the others.
+    state : callable, optional
+        From the initial values of a net to those that differ: no program of its own is needed for that.
     """
 
     coords: Mapping
@@ -101,6 +103,7 @@ class Case:
     options: Mapping = field(default_factory=dict)
     nets: int | None = None
     epochs: int | None = None
+    state: Callable | None = None
 
 
 def constants(case: Case, p: Common):
@@ -160,7 +163,8 @@ def train(
             coords = {**case.coords, "net": net}
             label = re.sub(r"[^\w.=+-]+", "-", "_".join(f"{name}={value}" for name, value in coords.items()))
             epochs, seed = case.epochs or p.epochs, _images.seed(run, net)
-            job = models[key].job(label, coords, epochs, seed, parameters=built)
+            changed = case.state(models[key].initial(seed, parameters=built)) if case.state else None
+            job = models[key].job(label, coords, epochs, seed, parameters=built, state=changed)
             jobs.append(replace(job, counts={**job.counts, **_steps(models[key], built, chosen)}))
             origin[label] = case, models[key]
     images = {each.name: [each.rows, len(each.test)] for case in cases for each in _shown(case).values()}
