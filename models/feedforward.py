@@ -17,14 +17,16 @@ time stands still. At dt = tau a forward phase of one step, layer by layer, is t
 name           unit      symbol       default     source
 =============  ========  ===========  ==========  ===================================================
 hidden         1         --           (1024,)     PEPITA's table 2
-batch          1         --           64          PEPITA's table 2
-eta            1         eta          0.1         PEPITA's table 2: MNIST; DRTP 0.01
+batch          1         --           64          PEPITA's table 2; AP: 500
+eta            1         eta          0.1         PEPITA's table 2: MNIST; DRTP 0.01, AP 0.001
+optimiser      --        --           momentum    AP: adam, in whose steps the rate does not fall
 momentum       1         gamma_v      0.9         PEPITA's appendix A
 decay_at       epochs    --           (60,)       PEPITA's table 2: MNIST; (60, 90) for CIFAR
 decay          1         --           0.1         PEPITA's table 2
-keep           1         --           0.9         10 % dropout after hidden layers
+keep           1         --           0.9         10 % dropout after hidden layers; AP: 1, none
+initial        --        --           he          AP: glorot
 shuffle        --        --           true        a new order of the images in each epoch
-activation     --        phi          relu        DRTP: tanh
+activation     --        phi          relu        DRTP, AP: tanh
 output         --        --           softmax     DRTP: sigmoid
 biases         --        --           false       DRTP: true
 tau            s         --           10 ms       ours
@@ -33,7 +35,9 @@ forward        s         --           10 ms       ours: duration of the forward 
 =============  ========  ===========  ==========  ===================================================
 
 Initial weights: U(-1, 1) sqrt(6/n_pre), biases 0; with ``biases`` as in the authors' code of DRTP
-U(-1, 1)/sqrt(n_pre) for both. Fixed random weights onto n neurons: U(-1, 1) sqrt(6/n).
+U(-1, 1)/sqrt(n_pre) for both. Fixed random weights onto n neurons: U(-1, 1) sqrt(6/n). With ``initial="glorot"`` both
+are U(-1, 1) sqrt(6/(n_pre + n_post)), as in code of the authors of AP. Adam (Kingma and Ba 2015, arXiv 1412.6980) has
+beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8.
 
 Departures: DRTP's code applies dropout to the input of a layer, the image included; here it is applied to what hidden
 layers send, for all rules alike. ``np_compat`` follows PEPITA's numpy code, in which an error goes on backward through
@@ -132,11 +136,17 @@ b : 1 (constant)
 credit_post = b*target_pre : 1 (summed)     # B t
 """,
 }
+OPTIMISERS = ("momentum", "adam")
+#: Bound of the initial weights between so many neurons, in units of sqrt(6/n_pre).
+INITIAL = {"he": lambda n_pre, n_post: 1, "glorot": lambda n_pre, n_post: np.sqrt(n_pre / (n_pre + n_post))}
 RATES = {"relu": (0, np.inf), "tanh": (-1, 1)}
 #: Nodes in which records are taken.
 RECORDED = ("run", "end", "test", "test_end", "epoch_end")
 #: What is compiled in: a net of the same model cannot have others.
-FIXED = ("hidden", "batch", "dt", "activation", "output", "biases", "dropout", "shuffle", "np_compat", "forward")
+FIXED = (
+    "hidden", "batch", "dt", "activation", "output", "biases", "dropout", "shuffle", "np_compat", "forward",
+    "optimiser",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,8 @@ class Parameters(layered.Layers):
     activation: str = parameter("relu", "response to the potential", choices=tuple(ACTIVATIONS))
     output: str = parameter("softmax", "response of the outputs", choices=tuple(SAMPLE))
     biases: bool = parameter(False, "whether neurons have biases, which learn")
+    optimiser: str = parameter("momentum", "how changes are made of gradients", choices=OPTIMISERS)
+    initial: str = parameter("he", "bound of the initial weights", choices=tuple(INITIAL))
     tau: Quantity = parameter(10 * ms, "time constant of the neurons")
     forward: Quantity = parameter(10 * ms, "duration of the forward phase")
     np_compat: bool = parameter(
@@ -156,13 +168,15 @@ class Parameters(layered.Layers):
         super().__post_init__()
         self.check_tau("tau")
         self.steps("forward")
-        for name, allowed in {"activation": ACTIVATIONS, "output": SAMPLE}.items():
+        choices = {"activation": ACTIVATIONS, "output": SAMPLE, "optimiser": OPTIMISERS, "initial": INITIAL}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} should be one of {', '.join(allowed)}. Got {getattr(self, name)!r}.")
 
 
-#: What DRTP's authors use besides the rule.
+#: What DRTP's authors use besides the rule, and those of adjoint propagation for BP and FA.
 DRTP_NETWORK = {"activation": "tanh", "output": "sigmoid", "biases": True, "eta": 0.01}
+AP_NETWORK = {"activation": "tanh", "optimiser": "adam", "initial": "glorot", "eta": 1e-3, "batch": 500, "keep": 1.0}
 
 
 def build(
@@ -192,7 +206,7 @@ def build(
     -------
     Model
         ``run(epochs)``. Its methods take other ``parameters=`` except hidden, batch, dt, activation, output, biases,
-        forward, and dropout where there is none.
+        forward, optimiser, and dropout where there is none.
 
     Raises
     ------
@@ -214,7 +228,7 @@ def build(
     projections = {}
     for i in range(1, L + 1):
         text = layered.SUMMED + (BETWEEN.get(rule.feedback, "") if i > 1 else "")
-        projections[f"w{i}"] = layered.project(layers[i - 1], layers[i], text, rule, f"w{i}")
+        projections[f"w{i}"] = layered.project(layers[i - 1], layers[i], text, rule, f"w{i}", p.optimiser)
         projections[f"w{i}"].summed_updaters["I_post"].order = _place(i)
 
     layered.present(images, inputs, outputs, nodes, p.shuffle)
@@ -224,11 +238,11 @@ def build(
     groups |= _backward(hidden, outputs, projections, rule, nodes)
     learning = dict(projections)
     if p.biases:
-        added = _add_biases([*hidden, outputs], rule, p.batch, nodes)
+        added = _add_biases([*hidden, outputs], rule, p, nodes)
         groups |= added
         learning |= {name: group for name, group in added.items() if name != "one"}
     for synapses in learning.values():
-        layered.learn(synapses, rule, nodes)
+        layered.learn(synapses, rule, nodes, p.optimiser)
     layered.count(outputs, nodes, "learn")
     nodes["epoch_end"].append(norms(outputs, list(projections.values()), order=1))
     more = [(f"norm_w{i}", f"Frobenius norm of W_{i}") for i in range(1, L + 1)]
@@ -276,15 +290,18 @@ def initial_values(parameters, images, seed, rule=BP):
     sizes = [images.features, *map(int, p.hidden), images.classes]
     pairs = {f"w{i}": pair for i, pair in enumerate(zip(sizes, sizes[1:], strict=False), 1)}
     for name, pair in pairs.items():
-        values[f"{name}.w"] = layered.he_uniform(rng, *pair) * (6**-0.5 if p.biases else 1)
+        drtp = p.biases and p.initial == "he"
+        values[f"{name}.w"] = layered.he_uniform(rng, *pair) * (6**-0.5 if drtp else INITIAL[p.initial](*pair))
     for i, (n_pre, n_post) in enumerate(pairs.values(), 1):
         values[f"bias{i}.w"] = layered.he_uniform(rng, n_pre, n_post)[0] * 6**-0.5
         # Onto n_pre neurons, from the layer above or straight from the outputs.
-        values[f"w{i}.b"] = layered.he_uniform(rng, n_pre, n_post)
-        values[f"feedback{i - 1}.b"] = layered.he_uniform(rng, n_pre, sizes[-1]).T
+        values[f"w{i}.b"] = layered.he_uniform(rng, n_pre, n_post) * INITIAL[p.initial](n_pre, n_post)
+        direct = layered.he_uniform(rng, n_pre, sizes[-1]).T
+        values[f"feedback{i - 1}.b"] = direct * INITIAL[p.initial](n_pre, sizes[-1])
         name = f"hidden{i}" if i < len(pairs) else "outputs"
         values |= {f"{name}.tau": float(p.tau), f"{name}.keep": p.keep, f"{name}.mask": 1.0}
-    return values | layered.momentum_state(p, [*pairs, *(f"bias{i}" for i in range(1, len(sizes)))])
+    learning = [*pairs, *(f"bias{i}" for i in range(1, len(sizes)))]
+    return values | layered.momentum_state(p, learning) | layered.adam_state(p.eta, learning)
 
 
 def weights_to_state(weights, feedback=()):
@@ -350,11 +367,11 @@ def _backward(hidden, outputs, projections, rule, nodes):
     return found
 
 
-def _add_biases(layers, rule, batch, nodes):
-    one = Population(1, ONE, batch=batch, name="one")
+def _add_biases(layers, rule, parameters, nodes):
+    one = Population(1, ONE, batch=parameters.batch, name="one")
     found = {"one": one}
     for i, layer in enumerate(layers, 1):
-        bias = layered.project(one, layer, BIAS, rule, f"bias{i}")
+        bias = layered.project(one, layer, BIAS, rule, f"bias{i}", parameters.optimiser)
         bias.summed_updaters["bias_post"].order = layered.SEND
         for node in ("begin", "test_begin"):
             nodes[node].append(bias.summed_updaters["bias_post"])

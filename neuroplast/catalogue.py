@@ -33,6 +33,10 @@ class ProtocolInfo:
     figure, doi : str
         The paper's figure or table, and its DOI.
     expected_time : str
+    full : bool
+        Whether it has a size of its own for ``--full``.
+    full_time : str
+        How long that takes.
     """
 
     name: str
@@ -42,6 +46,13 @@ class ProtocolInfo:
     figure: str = ""
     doi: str = ""
     expected_time: str = ""
+    full: bool = False
+    full_time: str = ""
+
+    @property
+    def times(self) -> str:
+        """How long it takes, and how long with ``--full``."""
+        return "; ".join(filter(None, (self.expected_time, f"--full: {self.full_time or '?'}" if self.full else "")))
 
 
 def protocols() -> list[ProtocolInfo]:
@@ -86,7 +97,7 @@ def find(name: str) -> ProtocolInfo:
 
 
 def read_info(path: Path, module: str = "") -> ProtocolInfo:
-    """What a protocol's text says about it: docstring, ``PAPER`` and ``EXPECTED_TIME``.
+    """What a protocol's text says about it: docstring, ``PAPER``, ``EXPECTED_TIME``, ``FULL`` and ``FULL_TIME``.
 
     Raises
     ------
@@ -99,9 +110,10 @@ def read_info(path: Path, module: str = "") -> ProtocolInfo:
         raise InputError(f"{path}, line {err.lineno}: {err.msg}\n  {(err.text or '').strip()}") from err
     except (OSError, ValueError) as err:
         raise InputError(f"{path}: cannot be read as Python ({err}).") from err
-    constants = {}
+    constants, assigned = {}, set()
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            assigned.add(node.targets[0].id)
             try:
                 constants[node.targets[0].id] = ast.literal_eval(node.value)
             except ValueError:
@@ -116,6 +128,8 @@ def read_info(path: Path, module: str = "") -> ProtocolInfo:
         paper.get("figure", ""),
         paper.get("doi", ""),
         str(constants.get("EXPECTED_TIME", "")),
+        "FULL" in assigned,
+        str(constants.get("FULL_TIME", "")),
     )
 
 
@@ -125,7 +139,7 @@ def load(info: ProtocolInfo) -> Any:
     Returns
     -------
     module
-        With ``Parameters``, ``QUICK``, ``EXPECTED``, ``experiment`` and perhaps ``figure``.
+        With ``Parameters``, ``QUICK``, ``EXPECTED``, ``experiment`` and perhaps ``FULL`` and ``figure``.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def list_protocols():
     table = Table("name", "paper figure", "expected time", "what it shows")
     table.columns[0].min_width = max((len(info.name) for info in infos), default=0)  # it is there to be copied
     for info in infos:
-        table.add_row(*map(Text, (info.name, info.figure, info.expected_time, info.title)))
+        table.add_row(*map(Text, (info.name, info.figure, info.times, info.title)))
     if infos:
         Console().print(table)
     else:
@@ -113,6 +113,7 @@ def _progress(protocol, json_lines):
 # What several commands take.
 Protocol = Annotated[str, typer.Argument(metavar="NAME|PATH.py", help="A protocol's name, or your file.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The protocol's small size.")]
+Full = Annotated[bool, typer.Option("--full", help="The paper's size, where that takes hours: see list.")]
 Target = Annotated[
     str | None, typer.Option(metavar="cpp|numpy", help="Where it runs.", show_default="cpp if there is a compiler")
 ]
@@ -134,6 +135,7 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/NAME-SEED")] = None,
     quick: Quick = False,
+    full: Full = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     reuse: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="A run whose nets are taken where they are the same.")
@@ -153,6 +155,7 @@ def run(
             seed=seed,
             out=out,
             quick=quick,
+            full=full,
             resume=resume,
             reuse=reuse or (),
             target=target,
@@ -174,6 +177,7 @@ def sweep(
     jobs: Annotated[int | None, typer.Option(min=1, help="Points at the same time.", show_default="cores")] = None,
     out: Annotated[Path | None, typer.Option(help="The sweep's folder.", show_default="sweeps/NAME")] = None,
     quick: Quick = False,
+    full: Full = False,
     target: Target = None,
     record: Annotated[
         list[str] | None, typer.Option(metavar="GROUP.VARIABLE", help="What to record besides, as for run.")
@@ -195,6 +199,7 @@ def sweep(
             out=out,
             jobs=jobs,
             quick=quick,
+            full=full,
             target=target,
             record=record or (),
             scheduler=scheduler,

@@ -289,6 +289,12 @@ def momentum_state(parameters, projections):
     return {f"{name}.{key}": value for name in projections for key, value in constants.items()}
 
 
+def adam_state(eta, projections):
+    """Initial constants of projections that learn with Adam, beside `eta` those that its authors recommend."""
+    constants = {"eta": eta, "beta_m": 0.9, "beta_v": 0.999, "epsilon": 1e-8}
+    return {f"{name}.{key}": value for name in projections for key, value in constants.items()}
+
+
 def he_uniform(rng, n_pre, n_post):
     """Weights drawn evenly between plus and minus sqrt(6/n_pre), presynaptic rows, rounded to single precision."""
     bound = np.sqrt(6 / n_pre)

@@ -100,4 +100,5 @@ def print_paths(folder: Path, console: Console) -> None:
 
 def _title(record):
     size = " (--quick: a small size, at which the paper's claims need not hold)" if record.get("quick") else ""
+    size = " (--full)" if record.get("full") else size
     return f"{record.get('protocol')}: paper and measurement{size}"

@@ -26,7 +26,7 @@ from neuroplast.errors import InputError
 from neuroplast.files import FORMAT, LEFTOVER, read_json, write_json
 from neuroplast.parameters import describe
 from neuroplast.progress import Note, Progress, duration
-from neuroplast.protocol import choose_target, parameters_of, whole_number
+from neuroplast.protocol import choose_target, parameters_of, size_options, whole_number
 from neuroplast.records import Record
 from neuroplast.runs import differences, environment, hold, now
 from neuroplast.sweep_points import Point, make_points, read_axes
@@ -76,6 +76,7 @@ def run_sweep(
     out: str | Path | None = None,
     jobs: int | None = None,
     quick: bool = False,
+    full: bool = False,
     target: str | None = None,
     record: Iterable[str] = (),
     scheduler: str | None = None,
@@ -95,8 +96,8 @@ def run_sweep(
         Folder of the sweep; by default ``sweeps/NAME``.
     jobs : int, optional
         Points at the same time on this machine; by default as many as there are cores.
-    quick : bool
-        The protocol's small size.
+    quick, full : bool
+        The protocol's small size, or the paper's, where it has one.
     target : {"cpp", "numpy"}, optional
         By default cpp if there is a compiler; on a cluster cpp.
     record : iterable of str
@@ -119,7 +120,7 @@ def run_sweep(
     info = find(protocol)
     module = load(info)
     progress = progress or Progress(info.name)
-    defaults = parameters_of(info, module, (), quick)
+    defaults = parameters_of(info, module, (), quick, full)
     axes = read_axes(defaults, settings)
     points = make_points(defaults, axes, whole_number("seeds", seeds, 1))
     record = tuple(str(Record.parse(text)) for text in record)  # refused here if no point could take it
@@ -127,14 +128,15 @@ def run_sweep(
     jobs = min(cores if jobs is None else whole_number("jobs", jobs, 1), len(points))
     target = (target or "cpp") if scheduler else choose_target(target, progress.say)
     path = Path(out) if out is not None else Path("sweeps") / info.name
-    again = _command(info, axes, seeds, jobs, out, quick, target, record, scheduler)
-    options = {"quick": quick, "target": target, "record": record}
+    again = _command(info, axes, seeds, jobs, out, size_options(quick, full), target, record, scheduler)
+    options = {"quick": quick, "full": full, "target": target, "record": record}
     sweep = Sweep(path, axes, points)
     fixed = {name: value for name, value in describe(defaults).items() if name not in {axis.field for axis in axes}}
     identity = {
         "protocol": info.name,
         "target": target,
         "quick": quick,
+        "full": full,
         "record": list(record),
         "swept": [axis.key for axis in axes],
         "parameters": fixed,
@@ -333,7 +335,8 @@ def _take_up(path, identity):
         return {}
     before = read_json(file)
     lines = differences(before, identity)
-    for name in ("quick", "record", "swept"):
+    before = {"full": False} | before  # a sweep from before there was --full
+    for name in ("quick", "full", "record", "swept"):
         if before.get(name) != identity[name]:
             texts = (_text(each.get(name)) for each in (before, identity))
             lines.append("{}: {} then, {} now".format(name, *texts))
@@ -350,7 +353,7 @@ def _text(value):
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _command(info, axes, seeds, jobs, out, quick, target, record, scheduler):
+def _command(info, axes, seeds, jobs, out, size, target, record, scheduler):
     """Command that goes on with this sweep."""
     words = ["neuroplast", "sweep", info.name if info.module else str(info.path)]
     for axis in axes:
@@ -359,7 +362,7 @@ def _command(info, axes, seeds, jobs, out, quick, target, record, scheduler):
     words += ["--seeds", str(seeds)]
     words += ["--scheduler", scheduler] if scheduler else ["--jobs", str(jobs)]
     words += ["--out", str(out)] if out is not None else []
-    words += ["--quick"] if quick else []
+    words += size
     words += ["--target", "numpy"] if target == "numpy" else []
     for each in record:
         words += ["--record", each]

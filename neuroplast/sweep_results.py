@@ -130,6 +130,7 @@ def print_sweep(sweep, console) -> None:
     )
     if names:
         size = " (--quick: a small size)" if any(one.get("quick") for one in sweep.outcomes.values()) else ""
+        size = " (--full)" if any(one.get("full") for one in sweep.outcomes.values()) else size
         table = Table(
             "values", "seeds done", *names, title=f"seeds at which each claim holds{size}", title_justify="left"
         )

@@ -20,7 +20,7 @@ from neuroplast.protocol import run_protocol
 from neuroplast.traces import RECORD
 
 #: Entries of a run's record that its sweep keeps.
-KEPT = ("status", "error", "claims", "programs", "sizes", "seconds", "quick")
+KEPT = ("status", "error", "claims", "programs", "sizes", "seconds", "quick", "full")
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def train(cases: Sequence[Case], p: Common, run, *, measure=measures, record=(),
     cases : sequence of Case
         All combinations of their coordinates.
     p : Common
-    run : neuroplast.protocol.Run
+    run : neuroplast.experiment.Run
     measure : callable
         ``measure(results, task, burn_in)`` gives a dict of what should be known of each net at both stages.
     record : sequence of str
@@ -123,7 +123,7 @@ def train(cases: Sequence[Case], p: Common, run, *, measure=measures, record=(),
     keep : sequence of str
         Results to keep at both stages, such as "output".
     part : str
-        As for `neuroplast.protocol.Run.train_many`.
+        As for `neuroplast.experiment.Run.train_many`.
 
     Returns
     -------

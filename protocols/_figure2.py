@@ -138,11 +138,11 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
     ----------
     cases : sequence of Case
     p : Common
-    run : neuroplast.protocol.Run
+    run : neuroplast.experiment.Run
     nets : iterable of int, optional
         Numbers of the nets of each case, if not the first ``p.nets``. A net's number decides its initial weights.
     part, diverged
-        As for `neuroplast.protocol.Run.train_many`. With ``diverged="omit"`` a net that diverged has an infinite loss
+        As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has an infinite loss
         and NaN for the rest; the cases have to be all combinations of their coordinates.
 
     Returns
@@ -190,7 +190,7 @@ def search(cases: Sequence[Case], p, run) -> tuple[list[Case], xr.DataArray]:
         Their own rates are not used.
     p : Common
         With ``grid_nets`` and ``grid_trials``.
-    run : neuroplast.protocol.Run
+    run : neuroplast.experiment.Run
 
     Returns
     -------

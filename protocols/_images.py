@@ -210,13 +210,13 @@ def train(cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, par
     cases : sequence of Case
         All combinations of their coordinates.
     p : Common
-    run : neuroplast.protocol.Run
+    run : neuroplast.experiment.Run
     record : sequence of str
         For the models' ``build``.
     keep : iterable of str
         Results to keep; those that a rule has not got are NaN there.
     part, diverged
-        As for `neuroplast.protocol.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN.
+        As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN.
 
     Returns
     -------

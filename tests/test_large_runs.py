@@ -13,10 +13,11 @@ from recordings import EVERY, UNITS, arrays, flip, monitors
 
 from neuroplast import hdf5
 from neuroplast.errors import InputError
+from neuroplast.experiment import Run
 from neuroplast.hdf5 import blocks, chunks
 from neuroplast.labels import Recorded, label
 from neuroplast.progress import Progress
-from neuroplast.protocol import Run, run_protocol
+from neuroplast.protocol import run_protocol
 from neuroplast.runs import RunFolder
 from neuroplast.segments import Segments, write_segment
 from neuroplast.traces import Traces, open_netcdf, without_aside, write_dataset

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from neuroplast import catalogue, nets, protocol
 from neuroplast.errors import DivergedError, InputError
+from neuroplast.experiment import Run
 from neuroplast.progress import Progress
-from neuroplast.protocol import Claim, Run, choose_target, holds, run_protocol
+from neuroplast.protocol import Claim, choose_target, holds, run_protocol
 from neuroplast.runs import RunFolder
 from neuroplast.traces import Traces
 

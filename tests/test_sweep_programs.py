@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from neuroplast.errors import Resized
+from neuroplast.experiment import Run
 from neuroplast.progress import Progress
-from neuroplast.protocol import Run
 from neuroplast.runs import RunFolder
 from neuroplast.sweep import run_sweep
 

@@ -18,10 +18,10 @@ from rich.console import Console as Terminal
 from neuroplast import files, training
 from neuroplast.checkpoints import Checkpoint
 from neuroplast.errors import DivergedError, InputError
+from neuroplast.experiment import Run
 from neuroplast.labels import Recorded
 from neuroplast.nets import Job, train_many
 from neuroplast.progress import Progress, duration
-from neuroplast.protocol import Run
 from neuroplast.runs import RunFolder
 from neuroplast.traces import Traces
 from neuroplast.training import Pace, Stopped, train

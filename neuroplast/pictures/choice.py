@@ -181,7 +181,7 @@ def title(fig, shown: Shown, *notes: str) -> None:
             *([f"seed {record['seed']}"] if "seed" in record else []),
         ]
     )
-    size = " (--quick)" if record.get("quick") else ""
+    size = "".join(f" (--{name})" for name in ("quick", "full") if record.get(name))
     head = f"{head}{size}: {shown.name}" if head else shown.name
     width = int(fig.get_figwidth() * 15)  # letters of the size of the notes
     lines = textwrap.wrap(head, int(width * 0.85))
