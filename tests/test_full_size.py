@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from neuroplast import catalogue, protocol
+from neuroplast import catalogue, experiment, protocol
 from neuroplast.cli import app
 from neuroplast.errors import InputError
 from neuroplast.protocol import run_protocol
@@ -54,7 +54,7 @@ def test_an_interrupted_run_says_how_it_goes_on(sized, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(protocol, "train_many", interrupted)
+        patch.setattr(experiment, "train_many", interrupted)
         result = call("run", sized, "--full", "--out", tmp_path / "run", "--target", "numpy")
     assert f"--out {tmp_path / 'run'} --full --target numpy --resume" in result.stderr.replace("\n", " ")
     result = call("run", sized, "--out", tmp_path / "run", "--target", "numpy", "--resume")

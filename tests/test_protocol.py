@@ -12,7 +12,7 @@ from brian2 import ms
 from fakes import FakeSimulation
 from rich.console import Console
 
-from neuroplast import catalogue, nets, protocol
+from neuroplast import catalogue, experiment, nets
 from neuroplast.errors import DivergedError, InputError
 from neuroplast.experiment import Run
 from neuroplast.progress import Progress
@@ -119,7 +119,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(done, tmp_path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(protocol, "train_many", interrupted)
+        patch.setattr(experiment, "train_many", interrupted)
         run_protocol(TOY, progress=Progress("toy", console), **options)
     assert record(out)["status"] == "interrupted"
     command = f"neuroplast run {TOY} --set 'tau=20*ms' --seed 5 --out {out} --quick --target numpy --resume\n"
@@ -132,9 +132,9 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(done, tmp_path, monkeypatc
 def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch):
     out = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(protocol, "train_many", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(experiment, "train_many", Mock(side_effect=KeyboardInterrupt))
         run_protocol(TOY, out=out, **SMALL)
-    monkeypatch.setattr(protocol, "equations", lambda sim: {"net": "dr/dt = -r / tau : 1"})
+    monkeypatch.setattr(experiment, "equations", lambda sim: {"net": "dr/dt = -r / tau : 1"})
     with pytest.raises(InputError, match="cannot be resumed, since the equations of fake have changed"):
         run_protocol(TOY, out=out, resume=True, **SMALL)
 
@@ -239,7 +239,7 @@ def test_the_target_is_cpp_with_a_compiler(monkeypatch):
 
 def test_several_nets_run_at_once_only_in_processes_of_their_own(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(protocol, "train_many", lambda jobs, folder, **options: asked.append(options["parallel"]))
+    monkeypatch.setattr(experiment, "train_many", lambda jobs, folder, **options: asked.append(options["parallel"]))
     monkeypatch.setattr("neuroplast.engine.targets.compiler", lambda: None)
     for number, (target, threads) in enumerate([("numpy", 3), ("cpp", 3), ("cpp", 8)]):
         monkeypatch.setattr("neuroplast.protocol.choose_target", lambda *_, target=target: target)
