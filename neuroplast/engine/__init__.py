@@ -1,7 +1,9 @@
 """The engine: Brian2 equations on dense matrices, schedules, and the two targets."""
 
+from neuroplast.engine.conv import ConvSynapses
 from neuroplast.engine.dataset import Dataset
 from neuroplast.engine.dense import DenseSynapses
+from neuroplast.engine.fields import ReceptiveField
 from neuroplast.engine.operations import NativeOperation
 from neuroplast.engine.population import Population
 from neuroplast.engine.ranges import check_range
@@ -13,7 +15,7 @@ from neuroplast.engine.tape import Tape
 from neuroplast.engine.targets import have_compiler, start
 
 __all__ = [
-    "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population", "Recorder", "Result",
-    "Schedule", "Simulation", "SpikeRecorder", "Tape", "check_range", "count_correct", "cross_entropy", "have_compiler",
-    "softmax", "start",
+    "ConvSynapses", "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population",
+    "ReceptiveField", "Recorder", "Result", "Schedule", "Simulation", "SpikeRecorder", "Tape", "check_range",
+    "count_correct", "cross_entropy", "have_compiler", "softmax", "start",
 ]  # fmt: skip

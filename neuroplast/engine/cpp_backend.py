@@ -23,7 +23,7 @@ from neuroplast.errors import DivergedError, InputError
 #: Steps from one look for numbers that are not finite to the next.
 WATCH = 1024
 
-_BLAS_TEMPLATES = ("dense_product", "dense_accumulate")
+_BLAS_TEMPLATES = ("dense_product", "dense_accumulate", "conv_product", "conv_accumulate")
 
 
 class CppBackend:

@@ -70,12 +70,12 @@ class Renderer(CPPNodeRenderer):
 
 
 class DenseCodeGenerator(CPPCodeGenerator):
-    """Statements to C++ for neurons and, in templates named ``dense_*``, for matrices of synapses."""
+    """Statements to C++ for neurons and, in templates named ``dense_*`` or ``conv_*``, for matrices of synapses."""
 
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
         self.single = prefs.core.default_float_dtype == np.float32
-        self.dense = self.template_name.startswith("dense_")
+        self.dense = self.template_name.startswith(("dense_", "conv_"))
         self.operation = operation_name(self.name)
         self.call_number = 0
 

@@ -138,10 +138,10 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
         """Connect all pairs: sizes and indices (of copy 0 in a batch), without generated code."""
         (n_pre, n_post), batch = synapses.shape, synapses.batch
         if batch > 1:
-            self.longest_loop = max(self.longest_loop, n_pre * batch, n_post * batch)
+            self.longest_loop = max(self.longest_loop, len(synapses.source), len(synapses.target))
         starts = getattr(synapses.source, "start", 0), getattr(synapses.target, "start", 0)
         variables = synapses.variables
-        pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))
+        pre, post = synapses.pairs()
         for name, values in (
             ("_synaptic_pre", pre * np.int32(batch) + np.int32(starts[0])),
             ("_synaptic_post", post * np.int32(batch) + np.int32(starts[1])),

@@ -64,34 +64,35 @@ class DenseSynapses(Synapses):
     def __init__(self, source, target=None, model=None, *, order=0, mask=None, **kwargs):
         device = active_device()
         name = kwargs.get("name", "synapses")
+        owner = f"{type(self).__name__} '{name}'"
         unsupported = sorted({"on_pre", "on_post", "delay", "multisynaptic_index", "on_event", "connect"} & set(kwargs))
         if unsupported:
             raise InputError(
-                f"DenseSynapses '{name}': {', '.join(unsupported)} has no dense form: no spikes, no delays, one "
+                f"{owner}: {', '.join(unsupported)} has no dense form: no spikes, no delays, one "
                 "synapse per pair. Outside of schedules, brian2.Synapses have it."
             )
         target = source if target is None else target
         self.batch = batch_of(source)
         if batch_of(target) != self.batch:
             raise InputError(
-                f"DenseSynapses '{name}': source and target should have the same batch size. Got "
+                f"{owner}: source and target should have the same batch size. Got "
                 f"{self.batch} for '{source.name}' and {batch_of(target)} for '{target.name}'."
             )
-        self.shape = (len(source) // self.batch, len(target) // self.batch)
+        self.shape = self._matrix(owner, len(source) // self.batch, len(target) // self.batch)
         self.mask = None
         self.text = str(model or "")  # with its comments, which say what each variable is
         orders = order if isinstance(order, dict) else {"update": order}
-        orders = {key: integer(f"DenseSynapses '{name}'", f"order of {key}", place) for key, place in orders.items()}
+        orders = {key: integer(owner, f"order of {key}", place) for key, place in orders.items()}
         try:
             model = model if isinstance(model, Equations) else Equations(model or "")
-            _check_targets(name, model, source, target)
+            _check_targets(owner, model, source, target)
             super().__init__(source, target, model, order=orders.get("update", 0), **kwargs)
         except Exception as error:
             self._network = "none"  # Brian2 warns of objects that were in no network
-            raise explained(f"DenseSynapses '{name}'", error, code=str(model)) from error
+            raise explained(owner, error, code=str(model)) from error
         if self.event_driven is not None:
             raise InputError(
-                f"DenseSynapses '{name}': {', '.join(sorted(self.event_driven.names))} would change with spikes only. "
+                f"{owner}: {', '.join(sorted(self.event_driven.names))} would change with spikes only. "
                 "Write (clock-driven)."
             )
         self._network = "a schedule's"  # Brian2 warns of objects that were in no network of its own
@@ -100,11 +101,35 @@ class DenseSynapses(Synapses):
         device.connect_dense(self)
         self._connect_called = True
         self._indices = MatrixIndexing(self)
-        if self.batch > 1:
+        if self.sharing > 1:
             self._index_features()
         if self.subexpression_updater is not None:
             self.adopt(self.subexpression_updater)
         self._place(orders)
+
+    @property
+    def title(self):
+        """What and which it is, for messages."""
+        return f"{type(self).__name__} '{self.name}'"
+
+    def _matrix(self, owner, n_pre, n_post):
+        """Shape of the matrix that a synaptic variable is."""
+        return n_pre, n_post
+
+    @property
+    def sharing(self):
+        """How many pairs of neurons have the same weight: one in each copy of a batch."""
+        return self.batch
+
+    @property
+    def shapes(self):
+        """Matrices that products are made of: activities of each side, and a synaptic variable."""
+        n_pre, n_post = self.shape
+        return {"pre": (n_pre, self.batch), "post": (n_post, self.batch), "syn": self.shape}
+
+    def pairs(self):
+        """Pre- and postsynaptic neuron, without copies, of each synapse, as Brian2 keeps them."""
+        return np.divmod(np.arange(np.prod(self.shape), dtype=np.int32), np.int32(self.shape[1]))
 
     def _checked_mask(self, mask):
         if mask is None:
@@ -112,11 +137,11 @@ class DenseSynapses(Synapses):
         mask = np.asarray(mask)
         if mask.shape != self.shape:
             raise InputError(
-                f"DenseSynapses '{self.name}': the mask should have shape (N_pre, N_post) = {self.shape}. "
+                f"{self.title}: the mask should have shape (N_pre, N_post) = {self.shape}. "
                 f"Got {mask.shape}."
             )
         if not np.isin(mask, (0, 1)).all():
-            raise InputError(f"DenseSynapses '{self.name}': the mask should hold booleans. Got {mask.dtype} values.")
+            raise InputError(f"{self.title}: the mask should hold booleans. Got {mask.dtype} values.")
         mask = mask.astype(bool)
         self.variables.add_array(
             "_mask", size=mask.size, dtype=bool, values=mask.ravel(), constant=True, read_only=True
@@ -125,7 +150,8 @@ class DenseSynapses(Synapses):
 
     def _index_features(self):
         """Make ``i`` and ``j`` the neuron within its group, whichever the copy, and count neurons without copies."""
-        for name, number in zip(("N_pre", "N_post"), self.shape, strict=True):
+        numbers = [len(group) // self.batch for group in (self.source, self.target)]
+        for name, number in zip(("N_pre", "N_post"), numbers, strict=True):
             del self.variables._variables[name]
             self.variables.add_constant(name, value=number)
         for name, side, group in (("i", "pre", self.source), ("j", "post", self.target)):
@@ -140,7 +166,7 @@ class DenseSynapses(Synapses):
         unknown = sorted(set(orders) - set(places))
         if unknown:
             raise InputError(
-                f"DenseSynapses '{self.name}': order names {', '.join(unknown)}; allowed are {', '.join(places)}."
+                f"{self.title}: order names {', '.join(unknown)}; allowed are {', '.join(places)}."
             )
         for key, runner in places.items():
             if runner is not None and key in orders:
@@ -163,23 +189,27 @@ class DenseSynapses(Synapses):
         used = neuron_names(self, f"_synaptic_var = {updater.expression.code}")
         if own := [n for n in used if self.variables[n] is updater.target_var]:
             raise InputError(
-                f"DenseSynapses '{self.name}': the sum into {updater.target_varname} reads {own[0]}, the variable that "
+                f"{self.title}: the sum into {updater.target_varname} reads {own[0]}, the variable that "
                 "it replaces. Sum into a variable of its own and copy it with run_regularly."
             )
         kwds = {"_onto": onto, **self.geometry()}
         blocks = None
-        if self.batch > 1:
+        if self.sharing > 1:
             blocks, terms = product_blocks(self, str(updater.expression.code), onto)
             kwds["_terms"] = terms
         else:
             kwds["_sums"] = [self.sum_of(updater)]
             kwds["_unroll"] = UNROLL
-        updater.template = "dense_product" if blocks else "dense_tiled" if self.batch > 1 else "dense_sweep"
+        updater.template = self._template("product", blocks, updater.expression.code)
         if blocks:
             updater.abstract_code = blocks
         updater.template_kwds = {**updater.template_kwds, **kwds}
         plain = plain_variables(kwds.get("_terms", []))
         updater.needed_variables = [updater.target_varname, *plain, *self.mask_names()]
+
+    def _template(self, operation, blocks, expression):
+        """Template of a sum or an `accumulate`: of products, if it is one."""
+        return f"dense_{operation}" if blocks else "dense_tiled" if self.sharing > 1 else "dense_sweep"
 
     @staticmethod
     def sum_of(updater, value="_synaptic_var", buffer=None):
@@ -211,6 +241,7 @@ class DenseSynapses(Synapses):
             "_post_start": getattr(self.target, "start", 0),
             "_masked": self.mask is not None,
             "_alternate": self.shape[0] * self.shape[1] > ALTERNATE,
+            "_shapes": self.shapes,
         }
 
     # -- operations the user adds ----------------------------------------------------------------------------
@@ -242,7 +273,7 @@ class DenseSynapses(Synapses):
         """
         if dt is not None or clock is not None:
             raise InputError(
-                f"DenseSynapses '{self.name}': an operation with a dt of its own has no place in a schedule. Test "
+                f"{self.title}: an operation with a dt of its own has no place in a schedule. Test "
                 "the step instead, for example with int(k % 10 == 0)."
             )
         if name is None:
@@ -262,16 +293,16 @@ class DenseSynapses(Synapses):
         foreign = sorted(n for n in written if self.variables.indices[n] in _NEURON_INDICES)
         if not foreign:
             self._lower_update(runner)
-        elif self.batch == 1 and self.mask is None:
+        elif self.sharing == 1 and self.mask is None:
             runner.template = "synapse_by_synapse"
-        elif self.batch > 1:
+        elif self.sharing > 1:
             raise InputError(
-                f"DenseSynapses '{self.name}': '{runner.abstract_code.strip()}' writes {', '.join(foreign)}, which has "
-                f"{self.batch} copies. Use a (summed) variable."
+                f"{self.title}: '{runner.abstract_code.strip()}' writes {', '.join(foreign)}, which has "
+                f"{self.sharing} copies. Use a (summed) variable."
             )
         else:
             raise InputError(
-                f"DenseSynapses '{self.name}': '{runner.abstract_code.strip()}' writes {', '.join(foreign)} through a "
+                f"{self.title}: '{runner.abstract_code.strip()}' writes {', '.join(foreign)} through a "
                 "mask. Use a (summed) variable."
             )
 
@@ -313,12 +344,12 @@ class DenseSynapses(Synapses):
         if variable not in self.variables or self.variables.indices[variable] != "_idx":
             names = [n for n in self.equations.names if self.variables.indices[n] == "_idx"]
             raise InputError(
-                f"DenseSynapses '{self.name}': accumulate needs a synaptic variable. Got {variable!r}; it has "
+                f"{self.title}: accumulate needs a synaptic variable. Got {variable!r}; it has "
                 f"{', '.join(sorted(names))}."
             )
         if keep is not None and (add or over is not None):
             raise InputError(
-                f"DenseSynapses '{self.name}': accumulate takes keep={keep!r} without add and without a tape. To add "
+                f"{self.title}: accumulate takes keep={keep!r} without add and without a tape. To add "
                 "to the whole variable, leave it out; over a tape, put it into the update."
             )
         op = "+=" if add else "=" if keep is None else f"= ({keep})*{variable} +"
@@ -326,7 +357,7 @@ class DenseSynapses(Synapses):
         if over is not None:
             _, terms = product_blocks(self, expression, "synapse")
             return accumulate_over(self, variable, terms, over, when=when, order=order, add=add, name=name)
-        if self.batch == 1:
+        if self.sharing == 1:
             return self.run_regularly(f"{variable} {op} {expression}", when=when, order=order, name=name)
         blocks, terms = product_blocks(self, expression, "synapse")
         if len(terms) > 1 and variable in get_identifiers(expression):
@@ -334,13 +365,13 @@ class DenseSynapses(Synapses):
         if keep is not None:
             if not blocks:
                 raise InputError(
-                    f"DenseSynapses '{self.name}': accumulate takes keep={keep!r} for products of a presynaptic and a "
+                    f"{self.title}: accumulate takes keep={keep!r} for products of a presynaptic and a "
                     f"postsynaptic factor. '{expression}' is none; sum it into a variable of its own."
                 )
             blocks["keep"] = f"_keep = {keep}"
         check = f"{variable} {op} {expression}"
         runner = Accumulator(self, check, blocks, variable, when=when, order=order, name=name)
-        runner.template = "dense_accumulate" if blocks else "dense_tiled"
+        runner.template = self._template("accumulate", blocks, expression)
         runner.keep = keep
         kwds = {"_terms": terms, "_variable": variable, "_add": add, "_keep": keep is not None, "_onto": "synapse"}
         runner.template_kwds = {**kwds, **self.geometry()}
@@ -353,7 +384,7 @@ class DenseSynapses(Synapses):
     def before_run(self, run_namespace):
         """Refuse what would be silently wrong for weights that a batch shares."""
         super().before_run(run_namespace)
-        if self.batch == 1:
+        if self.sharing == 1:
             return
         equations = [f"{name} = {text}" for name, text in self.equations.diff_eq_expressions]
         for statement in [*equations, *self._statements()]:
@@ -364,7 +395,7 @@ class DenseSynapses(Synapses):
                 if set(shown) <= {"i", "j"}:
                     remedy = f"Put it into a parameter: {self.name}.place = '{shown[0]}'."
                 raise InputError(
-                    f"DenseSynapses '{self.name}': its variables are shared by {self.batch} copies, so '{statement}' "
+                    f"{self.title}: its variables are shared by {self.sharing} copies, so '{statement}' "
                     f"cannot read {', '.join(shown)}. {remedy}"
                 )
 
@@ -387,7 +418,7 @@ class MatrixIndexing(SynapticIndexing):
         return super().__call__(index, index_var)
 
 
-def _check_targets(name, model, source, target):
+def _check_targets(owner, model, source, target):
     """Refuse sums into what is no parameter of the neurons, or has other units."""
     for equation in model.values():
         onto, _, side = equation.varname.rpartition("_")
@@ -395,7 +426,6 @@ def _check_targets(name, model, source, target):
             continue
         group = source if side == "pre" else target
         wanted = group.equations.get(onto)
-        owner = f"DenseSynapses '{name}'"
         if wanted is None or wanted.type != PARAMETER:
             has = ", ".join(n for n, e in sorted(group.equations.items()) if e.type == PARAMETER) or "none"
             raise InputError(
@@ -450,6 +480,6 @@ class Accumulator(CodeRunner):
         own = sorted(n for n, v in variables.items() if isinstance(v, Variable) and not v.scalar)
         if own:
             raise InputError(
-                f"DenseSynapses '{self.group.name}': keep={self.keep!r} reads {', '.join(own)}, which differs from "
+                f"{self.group.title}: keep={self.keep!r} reads {', '.join(own)}, which differs from "
                 "synapse to synapse. Multiply by it in a run_regularly, or make it (shared)."
             )

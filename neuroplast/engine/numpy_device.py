@@ -37,11 +37,11 @@ def _order_is_free(statements, variables, indices):
 
 
 class DenseNumpyGenerator(NumpyCodeGenerator):
-    """Statements to numpy; in templates named ``dense_*`` every value broadcasts to (N_pre, N_post[, batch])."""
+    """Statements to numpy; in templates of matrices every value broadcasts to (N_pre, N_post[, batch])."""
 
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
-        self.dense = self.template_name.startswith("dense_")
+        self.dense = self.template_name.startswith(("dense_", "conv_"))
         self.operation = operation_name(self.name)
         self.call_number = 0
         self.index = "_vectorisation_idx"
@@ -95,7 +95,7 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
         if index == "0" or variable.scalar:
             return f"{array}[0]"
         # Products over a batch work on flat factors; everything else broadcasts over pairs (and copies).
-        flat = self.template_name in ("dense_product", "dense_accumulate")
+        flat = self.template_name.endswith(("_product", "_accumulate"))
         if index == "_idx":
             if variable is self.owner.variables["_synaptic_pre"]:
                 return f"_numpy.arange({n_pre})[:, None]"
@@ -105,12 +105,11 @@ class DenseNumpyGenerator(NumpyCodeGenerator):
             return f"{array}.reshape({shape})"
         side = _SIDES[index]
         group = self.owner.source if side == "pre" else self.owner.target
-        count = {"pre": n_pre, "post": n_post}[side]
         start = getattr(group, "start", 0)
-        part = f"{array}[{start}:{start + count * batch}]"
+        part = f"{array}[{start}:{start + len(group)}]"
         if flat:
-            return f"{part}.reshape({count}, {batch})"
-        shape = (count, 1) if side == "pre" else (1, count)
+            return f"{part}.reshape({self.owner.shapes[side]})"
+        shape = (n_pre, 1) if side == "pre" else (1, n_post)
         return f"{part}.reshape({shape if batch == 1 else (*shape, batch)})"
 
 
@@ -150,13 +149,12 @@ class NumpyDevice(InitialValues, RuntimeDevice):
 
     def connect_dense(self, synapses):
         """Connect all pairs (indices are those of copy 0 in a batch)."""
-        n_pre, n_post = synapses.shape
-        pre, post = np.divmod(np.arange(n_pre * n_post, dtype=np.int32), np.int32(n_post))
+        pre, post = synapses.pairs()
         variables = synapses.variables
         for name, values, group in (("_synaptic_pre", pre, synapses.source), ("_synaptic_post", post, synapses.target)):
             variables[name].resize(len(values))
             variables[name].set_value(values * np.int32(synapses.batch) + np.int32(getattr(group, "start", 0)))
-        synapses._resize(n_pre * n_post)
+        synapses._resize(len(pre))
         synapses._update_synapse_numbers(0)
 
 

@@ -75,7 +75,7 @@ def _attempt(obj, namespace):
     except Exception as error:
         if _is_sum(obj):
             code = f"{obj.target_varname} = {obj.expression}"
-            raise explained(f"DenseSynapses '{obj.group.name}'", error, code=code, group=obj.group) from error
+            raise explained(obj.group.title, error, code=code, group=obj.group) from error
         if hasattr(obj, "abstract_code"):
             raise explained(f"'{obj.name}'", error, code=obj.abstract_code, group=obj.group) from error
         raise explained(f"'{obj.name}'", error, obj.equations, group=obj) from error

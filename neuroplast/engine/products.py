@@ -46,7 +46,7 @@ def product_blocks(synapses, expression, onto):
     text = _inline(synapses, expression)
     if {"rand", "randn", "poisson"} & get_identifiers(text):
         raise InputError(
-            f"DenseSynapses '{synapses.name}': random numbers have no meaning inside a sum over a batch "
+            f"{synapses.title}: random numbers have no meaning inside a sum over a batch "
             f"('{expression}'). Draw them in the population and read them from there."
         )
     # sympy writes a // b as floor(a/b), which rounds differently.

@@ -10,7 +10,7 @@
 {% endmacro %}
 {% macro load(term, kind) %}
 {% set _factor = term[kind] %}
-{% set _size = {'pre': _n_pre*_batch, 'post': _n_post*_batch, 'syn': _n_pre*_n_post}[kind] %}
+{% set _size = _shapes[kind][0]*_shapes[kind][1] %}
 {% set _start = {'pre': _pre_start, 'post': _post_start, 'syn': 0}[kind] %}
 {% if _factor and _factor[0] == 'variable' %}
 const {{real}}* const _{{kind}} = {{get_array_name(variables[_factor[1]])}} + {{_start}};

@@ -13,6 +13,7 @@
 #include "pool.h"
 #include "random.h"
 #ifdef NEUROPLAST_BLAS_PREFIX
+#include "conv.h"
 #include "product.h"
 #endif
 
