@@ -264,7 +264,7 @@ def build(
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
 
     simulation = Simulation(
-        layered.schedule(images, p.batch, *_trials(p, two, nodes), nodes), name="pepita", threads=threads, namespace={}
+        layered.schedule(images, p.batch, *trials(p, two, nodes), nodes), name="pepita", threads=threads, namespace={}
     )
     values = partial(initial_values, rule=rule)
     return Model(
@@ -387,7 +387,7 @@ def _record(outputs, projections, feedback, nodes):
     return layered.record_epochs(outputs, projections, nodes, more)
 
 
-def _trials(p, two, nodes):
+def trials(p, two, nodes):
     """Nodes of a training batch and of a test batch."""
     nodes["standard"] += nodes["run"]
     nodes["modulated"] += nodes["run"] if two else []

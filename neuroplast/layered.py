@@ -16,7 +16,17 @@ import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast import equations
-from neuroplast.engine import Dataset, DenseSynapses, Event, Loop, Recorder, Schedule, count_correct, cross_entropy
+from neuroplast.engine import (
+    ConvSynapses,
+    Dataset,
+    DenseSynapses,
+    Event,
+    Loop,
+    Recorder,
+    Schedule,
+    count_correct,
+    cross_entropy,
+)
 from neuroplast.equations import BATCH_GRADIENT, DOWN, KEPT, MOMENTUM, MOVE, WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
@@ -74,36 +84,25 @@ METRICS = {
 
 
 @dataclass(frozen=True)
-class Layers:
-    """Constants of a layered network that learns from batches with momentum."""
+class Learning:
+    """Constants of a network that learns images from batches with momentum."""
 
-    hidden: tuple = parameter((1024,), "neurons of each hidden layer", least=1)
     batch: int = parameter(64, "images that are presented side by side, to copies that share the weights", least=1)
     eta: float = parameter(0.1, "learning rate")
     momentum: float = parameter(0.9, "what is kept of a change from batch to batch")
     decay: float = parameter(0.1, "factor of the learning rate at each of the epochs in decay_at")
     decay_at: tuple = parameter((60,), "epochs after which the rate falls, at most three", least=0, like=60)
-    keep: float = parameter(0.9, "probability that dropout leaves a hidden neuron in")
     shuffle: bool = parameter(True, "whether each epoch has the training images in an order of its own")
     dt: Quantity = parameter(10 * ms, "time step")
 
     def __post_init__(self):
         check_time("dt", self.dt)
-        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
-            raise InputError(f"hidden should be the neurons of each hidden layer, such as (1024,). Got {self.hidden}.")
         if self.batch < 1:
             raise InputError(f"batch should be a positive number of images. Got {self.batch}.")
-        if not 0 < self.keep <= 1:
-            raise InputError(f"keep should be a probability above 0, 1 for no dropout. Got {self.keep}.")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum should be at least 0 and below 1. Got {self.momentum}.")
         if len(self.decay_at) > 3:
             raise InputError(f"decay_at should name at most three epochs. Got {self.decay_at}.")
-
-    @property
-    def dropout(self):
-        """Whether neurons are left out."""
-        return self.keep < 1
 
     def steps(self, name):
         """Steps of a phase, whose duration is the attribute `name`; 1 at least."""
@@ -125,8 +124,30 @@ class Layers:
             )
 
 
-def project(source, target, text, rule, name, optimiser="momentum"):
+@dataclass(frozen=True)
+class Layers(Learning):
+    """The same, of fully connected layers."""
+
+    hidden: tuple = parameter((1024,), "neurons of each hidden layer", least=1)
+    keep: float = parameter(0.9, "probability that dropout leaves a hidden neuron in")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.hidden or any(int(n) != n or n < 1 for n in self.hidden):
+            raise InputError(f"hidden should be the neurons of each hidden layer, such as (1024,). Got {self.hidden}.")
+        if not 0 < self.keep <= 1:
+            raise InputError(f"keep should be a probability above 0, 1 for no dropout. Got {self.keep}.")
+
+    @property
+    def dropout(self):
+        """Whether neurons are left out."""
+        return self.keep < 1
+
+
+def project(source, target, text, rule, name, optimiser="momentum", field=None):
     """A projection, with what its rule and the optimiser, one of `OPTIMISERS`, add if it learns.
+
+    With a `ReceptiveField` its neurons share kernels.
 
     Raises
     ------
@@ -139,6 +160,8 @@ def project(source, target, text, rule, name, optimiser="momentum"):
         text += MOMENTUM + DOWN
     elif rule.learns:
         text += rule.synapse + OPTIMISERS[optimiser][0]
+    if field is not None:
+        return ConvSynapses(source, target, text, field=field, name=name)
     return DenseSynapses(source, target, text, name=name)
 
 

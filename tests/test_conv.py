@@ -216,4 +216,4 @@ def test_operations_that_have_no_meaning():
     S = build(batch=1)
     update = S.run_regularly("w += x_pre")
     with pytest.raises(InputError, match="shared by 9 copies, so 'w .* cannot read x_pre"):
-        Simulation(Schedule([Phase("run", [update], 1)]), name="conv", namespace={})
+        Simulation(Schedule([Phase("run", [update], 1)]), name="conv", namespace={}).run()

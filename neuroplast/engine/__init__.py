@@ -5,6 +5,7 @@ from neuroplast.engine.dataset import Dataset
 from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.fields import ReceptiveField
 from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.pooling import MaxPooling
 from neuroplast.engine.population import Population
 from neuroplast.engine.ranges import check_range
 from neuroplast.engine.readout import count_correct, cross_entropy, softmax
@@ -15,7 +16,7 @@ from neuroplast.engine.tape import Tape
 from neuroplast.engine.targets import have_compiler, start
 
 __all__ = [
-    "ConvSynapses", "Dataset", "DenseSynapses", "Event", "Loop", "NativeOperation", "Phase", "Population",
-    "ReceptiveField", "Recorder", "Result", "Schedule", "Simulation", "SpikeRecorder", "Tape", "check_range",
-    "count_correct", "cross_entropy", "have_compiler", "softmax", "start",
+    "ConvSynapses", "Dataset", "DenseSynapses", "Event", "Loop", "MaxPooling", "NativeOperation", "Phase",
+    "Population", "ReceptiveField", "Recorder", "Result", "Schedule", "Simulation", "SpikeRecorder", "Tape",
+    "check_range", "count_correct", "cross_entropy", "have_compiler", "softmax", "start",
 ]  # fmt: skip

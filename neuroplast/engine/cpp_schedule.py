@@ -41,6 +41,7 @@ def generate(program):
                 native.append(call.operation)
     parts = [
         '#include "data.h"',
+        '#include "pooling.h"',
         '#include "readout.h"',
         "namespace neuroplast {",
         *(op.declarations for op in native),

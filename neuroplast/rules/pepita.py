@@ -10,6 +10,11 @@ e is the error of the output in the standard pass, e^m that in the modulated pas
 presynaptic activity of the standard pass (section 3.2), ERROR_SIGN sends a tenth of the error's sign (the authors'
 code), RANDOM_PERTURBATION shifts the input by noise that knows nothing of the error (appendix D), and with
 FROZEN_HIDDEN there is no second pass: the readout learns alone, as if F were 0.
+
+PEPITA_CONV is for the kernels of a convolution: G_1 is the mean over positions of the difference in activity times what
+the position sees of the modulated input. PEPITA_SCRIPT is what the authors' published script does instead, as far as
+reading it tells: kernels change with the opposite sign and are divided by the batch's size twice, and the readout takes
+the error of the standard pass.
 """
 
 from dataclasses import replace
@@ -65,4 +70,23 @@ FROZEN_HIDDEN = Rule(
     phases=("standard",),
     readout=replace(DELTA_MODULATED, name="delta_batch"),
     reference=f"{PAPER}, figure 5: F = 0",
+)
+#: Kernels that many positions share change by the mean over these, besides that over the batch.
+PEPITA_CONV = replace(
+    PEPITA,
+    name="pepita_conv",
+    gradient=("G", "mismatch_post*r_pre/positions"),
+    reference=f"{PAPER}, section 3.3",
+)
+PEPITA_SCRIPT = replace(
+    PEPITA_CONV,
+    name="pepita_script",
+    gradient=("G", "-mismatch_post*r_pre/(positions*n_valid)"),
+    readout=replace(
+        DELTA_MODULATED,
+        name="delta_script",
+        gradient=("G", "err_post*r_pre"),
+        needs={"err_post": "err : 1", "r_pre": "r : 1"},
+    ),
+    reference=f"{PAPER}, authors' script for convolutional networks",
 )
