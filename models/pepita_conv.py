@@ -73,6 +73,7 @@ from brian2 import Quantity, linked_var, ms
 from neuroplast import convolved, layered
 from neuroplast.engine import DenseSynapses, Population, Simulation, softmax, start
 from neuroplast.engine.geometry import norm_variables, norms
+from neuroplast.errors import InputError
 from neuroplast.model import Model
 from neuroplast.models.pepita import (
     DENDRITE,
@@ -246,6 +247,12 @@ def _compartment(N, text, batch, name, place):
 
 def _modulated_pass(inputs, soma, outputs, see, rule, nodes):
     """The shifted input in, responses anew, while the somata hold; the error of the outputs at the end."""
+    if rule.feedback not in FEEDBACK:
+        allowed = ", ".join(map(repr, FEEDBACK))
+        raise InputError(
+            f"Rule '{rule.name}' has feedback={rule.feedback!r}. Here the error shifts the input: take a rule whose "
+            f"feedback is one of {allowed}."
+        )
     nodes["begin"].append(soma.run_regularly("gate = 1", name="soma_follow"))
     nodes["modulate"] += [soma.run_regularly("gate = 0", name="soma_hold"), see]
     nodes["modulated"] += [*nodes["standard"]]

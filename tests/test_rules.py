@@ -52,7 +52,7 @@ def test_rule_declares_all_that_its_equations_read(rule):
 
     equations = Equations(rule.synapse + rule.recurrent)
     read = set.union(*(set(equation.identifiers) for equation in equations.values()))
-    given = {"w", "dt", "t", "k", "trial", "n_valid", "int"} | set(DEFAULT_UNITS)
+    given = {"w", "dt", "t", "k", "trial", "n_valid", "positions", "int"} | set(DEFAULT_UNITS)
     given |= {name + "_post" for name in Equations(rule.neuron)}
     presynaptic = Equations(rule.presynaptic)
     own_names = set(presynaptic.names) | given

@@ -38,6 +38,8 @@ FACTORIES = {
     "pepita_sgemm": "pepita_sgemm:Products",
     "ap_neuroplast": "ap_model:ModelStep",
     "ap_torch": "ap_torch:TorchStep",
+    "conv_neuroplast": "conv_model:ModelStep",
+    "conv_torch": "conv_torch:TorchStep",
 }
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Settings for another machine's CPU would choose the wrong kernels and block sizes in OpenBLAS.
