@@ -1,4 +1,4 @@
-r"""Maps of two-compartment neurons that share kernels and learn from two forward passes (Dellaferrera and Kreiman 2022).
+r"""Maps of two-compartment neurons that share kernels and learn from two passes (Dellaferrera and Kreiman 2022).
 
 G. Dellaferrera, G. Kreiman (2022). Error-driven input modulation: solving the credit assignment problem without a
 backward pass. ICML, PMLR 162:4937-4955, section 3.3: a layer of filters, each of which has a map of neurons that see
@@ -96,7 +96,7 @@ RESPONSE = """
 r = v_d*int(v_d > 0) : 1 (constant over dt) # what is sent on: the response to the present input
 m = v_s*int(v_s > 0) : 1                    # response to the original input, as the soma remembers it
 """
-#: Places within a step: currents of the maps, potentials, responses, somata, maxima, currents and potentials of outputs.
+#: Places within a step: the maps' currents, potentials, responses, somata, maxima; the outputs' currents, potentials.
 SEE, SETTLE, RESPOND, REMEMBER, POOL, READ, OUT = 10, 11, 12, 13, 14, 20, 21
 #: The shift of the input, in the event between the phases, before the maps see it.
 SHIFT = 7

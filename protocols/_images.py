@@ -202,7 +202,9 @@ def constants(name: str, rule: str, **changes) -> Any:
     return network.model.Parameters(**dict(network.constants) | chosen | changes)
 
 
-def train(cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, part="", diverged="raise") -> xr.Dataset:
+def train(
+    cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, part="", diverged="raise", network_of=None
+) -> xr.Dataset:
     """Train the nets of all cases; those of one rule and structure share one compiled program.
 
     Parameters
@@ -217,32 +219,44 @@ def train(cases: Sequence[Case], p: Common, run, *, record=(), keep=METRICS, par
         Results to keep; those that a rule has not got are NaN there.
     part, diverged
         As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN.
+    network_of : callable, optional
+        From a case to its `Network` and the parameters of its model, if they are not those of `NETWORKS` and
+        `constants`.
 
     Returns
     -------
     xarray.Dataset
         Along the cases' coordinates, ``net`` and ``epoch``.
     """
-    models, jobs = {}, []
+    models, jobs, names = {}, [], set()
     for case in cases:
-        network = NETWORKS[case.rule]
-        chosen = constants(case.images.name, case.rule, hidden=p.hidden, **case.constants)
-        key = (id(case.images), case.rule, *(str(getattr(chosen, name)) for name in network.model.FIXED))
+        network, chosen = network_of(case) if network_of else _fully_connected(case, p)
+        key = (
+            id(case.images),
+            case.rule,
+            id(network.model),
+            *(str(getattr(chosen, name)) for name in network.model.FIXED),
+        )
         if key not in models:
             options = {"record": (*record, *run.record), "target": run.target}
             models[key] = network.model.build(chosen, case.images, network.rule, **options)
+        names.add(network.rule.name)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
             label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
             jobs.append(models[key].job(label, coords, p.epochs, seed(run, net), parameters=chosen))
     images = {case.images.name: [case.images.rows, len(case.images.test)] for case in cases}
-    run.note(rules=sorted({NETWORKS[case.rule].rule.name for case in cases}), images=images)
+    run.note(rules=sorted(names), images=images)
     parts = []
     for net in run.train_many(jobs, part=part, diverged=diverged):
         found = net.dataset
         parts.append((net.coords, found[[name for name in keep if name in found]].drop_vars("epoch_time").load()))
     places = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
     return combine(parts).reindex(places).assign_attrs(data=", ".join(images))
+
+
+def _fully_connected(case: Case, p: Common) -> tuple[Network, Any]:
+    return NETWORKS[case.rule], constants(case.images.name, case.rule, hidden=p.hidden, **case.constants)
 
 
 def used() -> Claim:

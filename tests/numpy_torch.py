@@ -37,6 +37,9 @@ class Tensor(np.ndarray):
     def sub_(self, other):
         return self.copy_(self - other)
 
+    def reshape(self, shape):
+        return super().reshape(tuple(shape))
+
     def clamp_min_(self, least):
         return self.copy_(np.maximum(self, least))
 
@@ -64,6 +67,41 @@ class Adam:
             w -= rate * m / (np.sqrt(v) + self.eps)
 
 
+def conv2d(x, kernels):
+    """Correlation with kernels of (filters, channels, rows, columns), without padding."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernels.shape[2:], axis=(2, 3))
+    return np.einsum("bcyxij,kcij->bkyx", windows, kernels).view(Tensor)
+
+
+def conv2d_weight(x, shape, change):
+    """Gradient of the kernels."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, shape[2:], axis=(2, 3))
+    return np.einsum("bcyxij,bkyx->kcij", windows, change).view(Tensor)
+
+
+def max_pool2d(maps, size, return_indices=False):
+    """Maxima of windows that touch, and their pixels, counted row by row."""
+    batch, filters, rows, columns = maps.shape
+    pixels = np.broadcast_to(np.arange(rows * columns).reshape(rows, columns), maps.shape)
+
+    def windows(a):
+        cut = a[..., : rows // size * size, : columns // size * size]
+        cut = np.asarray(cut).reshape(batch, filters, rows // size, size, columns // size, size)
+        return np.moveaxis(cut, 3, 4).reshape(batch, filters, rows // size, columns // size, -1)
+
+    best = windows(maps).argmax(axis=-1)[..., None]
+    values, places = (np.take_along_axis(windows(a), best, -1)[..., 0].view(Tensor) for a in (maps, pixels))
+    return (values, places) if return_indices else values
+
+
+def max_unpool2d(values, places, size, output_size):
+    """Values at the places of `max_pool2d`, zeros elsewhere."""
+    made = np.zeros((*values.shape[:2], np.prod(output_size)), np.float32)
+    flat = (*values.shape[:2], -1)
+    np.put_along_axis(made, places.reshape(flat), values.reshape(flat), axis=2)
+    return made.reshape(*values.shape[:2], *output_size).view(Tensor)
+
+
 def numpy_as_torch():
     """As much of PyTorch as the benchmarks use, in numpy."""
 
@@ -83,10 +121,14 @@ def numpy_as_torch():
         index_select=lambda source, dim, index, out: out.copy_(np.take(source, index, axis=dim)),
         lt=lambda a, b, out: out.copy_(a < b),
         mul=lambda a, b, out: out.copy_(a * b),
-        mm=lambda a, b, out: out.copy_(a @ b),
+        mm=lambda a, b, out=None: a @ b if out is None else out.copy_(a @ b),
         addmm=lambda c, a, b, out: out.copy_(c + a @ b),
         sub=lambda a, b, out: out.copy_(a - b),
         tanh=lambda a, out: out.copy_(np.tanh(a)),
         softmax=softmax,
+        nn=SimpleNamespace(
+            functional=SimpleNamespace(conv2d=conv2d, max_pool2d=max_pool2d, max_unpool2d=max_unpool2d),
+            grad=SimpleNamespace(conv2d_weight=conv2d_weight),
+        ),
         no_grad=contextlib.nullcontext, optim=SimpleNamespace(Adam=Adam),
     )  # fmt: skip

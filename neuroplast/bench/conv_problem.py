@@ -77,7 +77,7 @@ class Contender(Batches):
         See `Problem`; the case's shape if None.
     """
 
-    def __init__(self, batch, dtype, folder, case=next(iter(CASES)), threads=1, shape=None, filters=FILTERS):
+    def __init__(self, batch, dtype, folder, case="PEPITA, 1 x 28 x 28", threads=1, shape=None, filters=FILTERS):
         self.rule, usual = CASES[case]
         self.shape = tuple(shape or usual)
         self.take(Problem(f"{folder}/{int(np.prod(self.shape))}", self.shape, filters), batch, threads)

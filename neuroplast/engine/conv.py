@@ -47,7 +47,9 @@ class ConvSynapses(DenseSynapses):
                 raise InputError(f"{owner}: the {side} should be a Population or a slice of one. Got {group!r}.")
         super().__init__(source, target, model, order=order, **kwargs)
         if "positions" in self.variables:
-            raise InputError(f"{owner}: positions is the number of a kernel's positions. Give the variable another name.")
+            raise InputError(
+                f"{owner}: positions is the number of a kernel's positions. Give the variable another name."
+            )
         self.variables.add_constant("positions", value=field.positions)
 
     def _matrix(self, owner, n_pre, n_post):
@@ -107,4 +109,3 @@ class ConvSynapses(DenseSynapses):
         if over is not None:
             raise InputError(f"{self.title}: accumulate cannot sum over a tape. Leave out over=.")
         return super().accumulate(variable, expression, **kwds)
-

@@ -137,8 +137,7 @@ class DenseSynapses(Synapses):
         mask = np.asarray(mask)
         if mask.shape != self.shape:
             raise InputError(
-                f"{self.title}: the mask should have shape (N_pre, N_post) = {self.shape}. "
-                f"Got {mask.shape}."
+                f"{self.title}: the mask should have shape (N_pre, N_post) = {self.shape}. Got {mask.shape}."
             )
         if not np.isin(mask, (0, 1)).all():
             raise InputError(f"{self.title}: the mask should hold booleans. Got {mask.dtype} values.")
@@ -165,9 +164,7 @@ class DenseSynapses(Synapses):
         places = {"update": self.state_updater, **self.summed_updaters}
         unknown = sorted(set(orders) - set(places))
         if unknown:
-            raise InputError(
-                f"{self.title}: order names {', '.join(unknown)}; allowed are {', '.join(places)}."
-            )
+            raise InputError(f"{self.title}: order names {', '.join(unknown)}; allowed are {', '.join(places)}.")
         for key, runner in places.items():
             if runner is not None and key in orders:
                 runner.order = orders[key]

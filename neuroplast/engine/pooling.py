@@ -122,7 +122,9 @@ class MaxPooling:
         if z.dim != out.dim:
             raise InputError(f"'{name}': '{variable}' and '{into}' should have the same units.")
         numbers = (*self.shape, *self.size, *self.stride, *self.output[1:], self.batch)
-        parts = [(v, getattr(g, "start", 0), len(g)) for v, g in ((z, source), (out, target), (self.winner, self.target))]
+        parts = [
+            (v, getattr(g, "start", 0), len(g)) for v, g in ((z, source), (out, target), (self.winner, self.target))
+        ]
 
         def cpp(pointer):
             arrays = ", ".join(f"{pointer(v)} + {start}" for v, start, _ in parts)
@@ -145,6 +147,8 @@ def pooled(owner, shape, size, stride):
         If a window is larger than the maps.
     """
     if any(window > there for window, there in zip(size, shape[1:], strict=True)):
-        raise InputError(f"{owner}: a window of {size[0]} x {size[1]} does not fit into maps of {shape[1]} x {shape[2]}.")
+        raise InputError(
+            f"{owner}: a window of {size[0]} x {size[1]} does not fit into maps of {shape[1]} x {shape[2]}."
+        )
     rows = zip(shape[1:], size, stride, strict=True)
     return (shape[0], *((there - window) // step + 1 for there, window, step in rows))
