@@ -6,7 +6,7 @@ neurons that see the image through the same kernel k; the greatest response of e
 .. math::
 
     \tau\,dv(p)/dt &= -v(p) + k \cdot x(p), \quad r = \phi(v)                                      \\
-    \hat r &= \max_{p\ \text{in the window}} r(p), \quad \tau\,dv_2/dt = -v_2 + W_2 \hat r         \\
+    \hat r &= \phi(\max_{p\ \text{in the window}} v(p)), \quad \tau\,dv_2/dt = -v_2 + W_2 \hat r         \\
     e &= p - t, \quad p = \mathrm{softmax}(v_2)
 
 What comes back to a window reaches its winner alone, and a kernel sums over the positions of its map, over which it is
@@ -74,7 +74,6 @@ from neuroplast.models.feedforward import (
     BIASED,
     DIRECT,
     DRTP_NETWORK,
-    INPUTS,
     ONE,
     OUTPUTS,
     RATES,
@@ -88,19 +87,32 @@ from neuroplast.rules import BP
 
 __all__ = ["DRTP_NETWORK", "FIXED", "Parameters", "build", "initial_values"]
 
+INPUTS = """
+x : 1                                       # image
+r = int(copy < n_valid)*x : 1               # what is sent; nothing by copies that a partial batch leaves empty
+"""
 ACTIVATIONS = {
     "relu": """
-r = v*int(v > 0) : 1 (constant over dt)     # what is sent
+r = v*int(v > 0) : 1                        # what is sent
+""",
+    "tanh": """
+r = tanh(v) : 1
+""",
+}
+SLOPES = {
+    "relu": """
 slope = int(v > 0)*1.0 : 1                  # phi'(v)
 """,
     "tanh": """
-r = tanh(v) : 1 (constant over dt)
-slope = 1 - r**2 : 1
+slope = 1 - tanh(v)**2 : 1
 """,
 }
 BACK = """
 credit : 1                                  # what comes back to the winner of a window
-delta = slope*credit*int(copy < n_valid) : 1  # error of the potential
+delta = slope*credit : 1                    # error of the potential
+"""
+ONES = """
+r = int(copy < n_valid)*1.0 : 1             # what the filters' biases come from: 1, or 0 in copies that are empty
 """
 POOLED = (
     convolved.POOLED
@@ -108,8 +120,8 @@ POOLED = (
 credit : 1                                  # what comes back to the window
 """
 )
-#: Places within a step: currents of the maps, potentials, responses, maxima, currents and potentials of the outputs.
-SEE, SETTLE, RESPOND, POOL, READ, OUT = 10, 11, 12, 14, 20, 21
+#: Places within a step: the maps' currents, potentials, maxima; the outputs' currents and potentials.
+SEE, SETTLE, POOL, READ, OUT = 10, 11, 14, 20, 21
 FIXED = (*convolved.FIXED, "activation", "output", "biases", "forward")
 
 
@@ -173,10 +185,9 @@ def build(
 
     units = BIASED if p.biases else UNITS
     inputs = Population(images.features, INPUTS, batch=p.batch, name="inputs")
-    text = units + ACTIVATIONS[p.activation] + BACK
+    text = units + ACTIVATIONS[p.activation] + SLOPES[p.activation] + BACK
     maps = Population(field.outputs, text, batch=p.batch, method="euler", order=SETTLE, name="maps")
-    maps.subexpression_updater.when, maps.subexpression_updater.order = "groups", RESPOND
-    pooled, windows = convolved.pool(maps, p, images, POOLED)
+    pooled, windows = convolved.pool(maps, p, images, POOLED + ACTIVATIONS[p.activation])
     text = units + OUTPUTS + layered.SCORE + norm_variables(2)
     outputs = Population(images.classes, text, batch=p.batch, method="euler", order=OUT, name="outputs")
     w1 = layered.project(inputs, maps, layered.SUMMED, rule, "w1", field=field)
@@ -186,8 +197,7 @@ def build(
     see.order, read.order = SEE, READ
 
     layered.present(images, inputs, outputs, nodes, p.shuffle)
-    settle = [maps.state_updater, maps.subexpression_updater, windows.greatest("r", "r", order=POOL)]
-    settle += [read, outputs.state_updater]
+    settle = [maps.state_updater, windows.greatest("v", "v", order=POOL), read, outputs.state_updater]
     for node, phase, end in (("begin", "forward", "learn"), ("test_begin", "test", "test_end")):
         nodes[node].append(see)
         nodes[phase] += settle
@@ -253,7 +263,7 @@ def initial_values(parameters, images, seed):
     pairs = {1: (field.offsets, field.channels), 2: (pooled, images.classes)}
     values = {f"w{i}.w": layered.he_uniform(rng, *pair) * drtp for i, pair in pairs.items()}
     b = layered.he_uniform(rng, pooled, images.classes)
-    values |= {"w2.b": b, "feedback.b": b.T, "one.r": 1.0, "ones.r": 1.0}
+    values |= {"w2.b": b, "feedback.b": b.T, "one.r": 1.0}
     values |= {f"bias{i}.w": layered.he_uniform(rng, *pair)[0] * drtp for i, pair in pairs.items()}
     values |= {"maps.tau": float(p.tau), "outputs.tau": float(p.tau)}
     return values | layered.momentum_state(p, ("w1", "w2", "bias1", "bias2"))
@@ -270,7 +280,7 @@ def _responses(outputs, kind, node):
 
 def _biases(maps, outputs, field, rule, p, nodes):
     """A bias of each filter, which all positions share, and of each output."""
-    ones = Population(field.positions, ONE, batch=p.batch, name="ones")
+    ones = Population(field.positions, ONES, batch=p.batch, name="ones")
     one = Population(1, ONE, batch=p.batch, name="one")
     everywhere = ReceptiveField((1, *field.map), field.channels, kernel=1)
     found = {

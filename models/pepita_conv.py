@@ -10,7 +10,7 @@ With the kernel k of a filter, p a position of its map, x(p) what is seen from t
 
     \tau_d\,dv^d(p)/dt &= -v^d(p) + k \cdot r_0(p), \quad r = \phi(v^d)                            \\
     \tau_s\,dv^s(p)/dt &= \gamma\,(-v^s(p) + v^d(p)), \quad m = \phi(v^s)                          \\
-    \hat r &= \max_{p\ \text{in the window}} r(p), \quad \tau_d\,dv^d_2/dt = -v^d_2 + W_2 \hat r    \\
+    \hat r &= \phi(\max_{p\ \text{in the window}} v^d(p)), \quad \tau_d\,dv^d_2/dt = -v^d_2 + W_2 \hat r    \\
     e &= p - t, \quad p = \mathrm{softmax}(v^d_2)                                                  \\
     r_0 &= x \;(\gamma = 1,\ \text{standard}), \quad r_0 = x + F e \;(\gamma = 0,\ \text{modulated})
 
@@ -28,9 +28,9 @@ winners of their windows or not: the difference is that of the maps, before pool
 of one step, the equations are the paper's algorithm, in this order:
 
 ====  ==========================================================  =====================================
- 1    v_d, r, v_s of the maps, then the windows' maxima
+ 1    v_d, v_s of the maps, then the windows' maxima
  2    v_d of the outputs, p, e; r_0 = x + F e
- 3    v_d, r of the maps, the windows' maxima; v_s hold           the same weights; winners anew
+ 3    v_d of the maps, the windows' maxima; v_s hold              the same weights; winners anew
  4    v_d of the outputs, p, e of the modulated pass; all G       weights of the two passes
  5    all W
 ====  ==========================================================  =====================================
@@ -79,8 +79,6 @@ from neuroplast.models.pepita import (
     DENDRITE,
     FEEDBACK,
     INCOMING,
-    INPUTS,
-    MISMATCH,
     OUTPUTS,
     RECORDED,
     SAMPLE,
@@ -92,12 +90,25 @@ from neuroplast.parameters import parameter
 from neuroplast.recording import Rate, add_records
 from neuroplast.rules import FROZEN, PEPITA_CONV
 
-RESPONSE = """
-r = v_d*int(v_d > 0) : 1 (constant over dt) # what is sent on: the response to the present input
-m = v_s*int(v_s > 0) : 1                    # response to the original input, as the soma remembers it
+INPUTS = """
+x : 1                                       # image
+shift : 1                                   # what is added to it in the modulated phase: F e
+r = int(copy < n_valid)*(x + shift) : 1     # what is sent; nothing by copies that a partial batch leaves empty
 """
-#: Places within a step: the maps' currents, potentials, responses, somata, maxima; the outputs' currents, potentials.
-SEE, SETTLE, RESPOND, REMEMBER, POOL, READ, OUT = 10, 11, 12, 13, 14, 20, 21
+MAPS = """
+r = v_d*int(v_d > 0) : 1                    # response to the present input
+m = v_s*int(v_s > 0) : 1                    # response to the original input, as the soma remembers it
+v_s : 1 (linked)                            # potential of the soma
+mismatch = m - r : 1                        # what the modulation changes
+"""
+POOLED = (
+    convolved.POOLED
+    + """
+r = v*int(v > 0) : 1                        # what is sent: the greatest response of the window
+"""
+)
+#: Places within a step: the maps' currents, potentials, somata, maxima; the outputs' currents and potentials.
+SEE, SETTLE, REMEMBER, POOL, READ, OUT = 10, 11, 13, 14, 20, 21
 #: The shift of the input, in the event between the phases, before the maps see it.
 SHIFT = 7
 FIXED = (*convolved.FIXED, "standard", "modulated")
@@ -162,12 +173,13 @@ def build(
     rules = {"w1": rule, "w2": rule.readout or FROZEN}
 
     inputs = Population(images.features, INPUTS, batch=p.batch, name="inputs")
-    maps = _compartment(field.outputs, DENDRITE + INCOMING + RESPONSE + MISMATCH, p.batch, "maps", SETTLE)
-    soma = Population(field.outputs, SOMA, batch=p.batch, method="euler", order=REMEMBER, name="soma")
+    text, options = DENDRITE + INCOMING, {"batch": p.batch, "method": "euler"}
+    maps = Population(field.outputs, text + MAPS, order=SETTLE, name="maps", **options)
+    soma = Population(field.outputs, SOMA, order=REMEMBER, name="soma", **options)
     maps.v_s, soma.v_d = linked_var(soma, "v_s"), linked_var(maps, "v_d")
-    pooled, windows = convolved.pool(maps, p, images)
-    text = DENDRITE + INCOMING + OUTPUTS + layered.SCORE + norm_variables(2)
-    outputs = _compartment(images.classes, text, p.batch, "outputs", OUT)
+    pooled, windows = convolved.pool(maps, p, images, POOLED)
+    text += OUTPUTS + layered.SCORE + norm_variables(2)
+    outputs = Population(images.classes, text, order=OUT, name="outputs", **options)
     w1 = layered.project(inputs, maps, layered.SUMMED, rules["w1"], "w1", field=field)
     w2 = layered.project(pooled, outputs, layered.SUMMED, rules["w2"], "w2")
     projections = {"w1": w1, "w2": w2}
@@ -179,8 +191,7 @@ def build(
     unshifted = inputs.run_regularly("shift = 0", when="groups", order=layered.MAKE, name="inputs_unshifted")
     for node in ("begin", "test_begin"):
         nodes[node] += [unshifted, see] if two else [see]
-    settle = [maps.state_updater, maps.subexpression_updater, windows.greatest("r", "r", order=POOL)]
-    settle += [read, outputs.state_updater]
+    settle = [maps.state_updater, windows.greatest("v_d", "v", order=POOL), read, outputs.state_updater]
     nodes["test"] += settle
     nodes["standard"] += [*settle, soma.state_updater] if two else settle
     probabilities = softmax(outputs, "v_d", "p", order=layered.OUTPUT, name="outputs_softmax")
@@ -236,13 +247,6 @@ def initial_values(parameters, images, seed):
     values["feedback.f"] = -f if p.f_scale < 0 else f
     values |= {"maps.tau_d": float(p.tau_d), "outputs.tau_d": float(p.tau_d), "soma.tau_s": float(p.tau_s)}
     return values | layered.momentum_state(p, ("w1", "w2"))
-
-
-def _compartment(N, text, batch, name, place):
-    group = Population(N, text, batch=batch, method="euler", order=place, name=name)
-    if group.subexpression_updater is not None:
-        group.subexpression_updater.when, group.subexpression_updater.order = "groups", place + 1
-    return group
 
 
 def _modulated_pass(inputs, soma, outputs, see, rule, nodes):

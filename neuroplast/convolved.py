@@ -16,9 +16,10 @@ from neuroplast.engine.pooling import pooled
 from neuroplast.layered import Learning
 from neuroplast.parameters import parameter
 
-#: Neurons that take the maximum of a window.
+#: Neurons that take the maximum of a window. Responses rise with potentials: the greatest response is that of the
+#: greatest potential.
 POOLED = """
-r : 1                                       # what is sent: the greatest response of the window
+v : 1                                       # the greatest potential of the window
 winner : integer                            # the neuron that has it
 """
 #: What is compiled in besides what the models name.
@@ -58,7 +59,7 @@ class Maps(Learning):
         return pooled("pool", self.field(images).output, (self.pool, self.pool), (self.pool, self.pool))
 
 
-def pool(maps, parameters, images, text=POOLED):
+def pool(maps, parameters, images, text):
     """The population of the maps' maxima, and its windows."""
     size = int(np.prod(parameters.windows(images)))
     neurons = Population(size, text, batch=parameters.batch, name="pooled")

@@ -129,19 +129,22 @@ inline void conv_onto_pre(const Field& f, int64_t copies, int64_t channels, cons
 }
 
 // Sums over positions and copies, out (offsets x channels) = scale patches delta^T + keep out. Each panel's sum is made
-// apart, and then they are added up in their order.
-template <class T>
-inline void conv_accumulate(const Field& f, int64_t copies, int64_t channels, T scale, const T* image, const T* delta,
-                            T keep, T* out)
+// apart, and then they are added up in their order. `delta(first, n, room, ld)` is the changes of all channels at the
+// `n` positions and copies from the first on, `ld` apart; it may write them into the room.
+template <class T, class Changes>
+inline void conv_accumulate(const Field& f, int64_t copies, int64_t channels, T scale, const T* image,
+                            const Changes& delta, T keep, T* out)
 {
     const Panels panels(f, copies);
-    const int64_t width = f.map_columns * copies, ld = f.map_rows * width, size = f.offsets() * channels;
+    const int64_t width = f.map_columns * copies, size = f.offsets() * channels;
     std::vector<T> parts(panels.number * size);
     parallel(panels.number, [&](int64_t panel) {
         const int64_t first = panels.first(panel), last = panels.last(f, panel), n = (last - first) * width;
-        T* const patches = patch_buffer<T>(f.offsets() * n);
+        T* const patches = patch_buffer<T>((f.offsets() + channels) * n);
         gather(f, copies, image, first, last, patches);
-        gemm<T>(false, true, f.offsets(), channels, n, scale, patches, n, delta + first * width, ld, 0,
+        int64_t ld = 0;
+        const T* const changes = delta(first * width, n, patches + f.offsets() * n, ld);
+        gemm<T>(false, true, f.offsets(), channels, n, scale, patches, n, changes, ld, 0,
                 parts.data() + panel * size, channels);
     });
     for (int64_t e = 0; e < size; e++) {

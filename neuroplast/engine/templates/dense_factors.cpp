@@ -1,4 +1,5 @@
-{# Factors of a product: `load` defines the pointer _pre, _syn or _post to the matrix of one factor; `number` is an
+{# Factors of a product: `load` defines the pointer _pre, _syn or _post to the matrix of one factor; `values` a function
+   that writes some of the elements of one that is a block, where they are wanted piece by piece; `number` is an
    expression, the value of one that all synapses share. #}
 {% macro number(key) %}
 [&]() -> {{real}} {
@@ -46,4 +47,20 @@ static {{real}}* const _{{kind}} = new {{real}}[{{_size}}];
     {% endif %}
 }
 {% endif %}
+{% endmacro %}
+{% macro values(term, kind) %}
+const auto _{{kind}}_values = [=](const int64_t _begin, const int64_t _count, {{real}}* __restrict _to)
+{
+    const size_t _vectorisation_idx = -1;
+    {{scalar_code[term[kind][1]]|autoindent}}
+    #pragma GCC ivdep
+    for (int64_t _place = 0; _place < _count; _place++)
+    {
+        const int _element = _begin + _place;
+        const int _{{kind}}synaptic_idx = _element + {{ {'pre': _pre_start, 'post': _post_start}[kind] }};
+        const size_t _vectorisation_idx = _element;
+        {{vector_code[term[kind][1]]|autoindent}}
+        _to[_place] = _{{term[kind][1]}};
+    }
+};
 {% endmacro %}
