@@ -53,7 +53,7 @@ class Sizes:
     rows: int = parameter(10_000, "take only so many images of the first ones, also in the test; 0: all", least=0)
     filters: int = parameter(32, "filters", least=1)
     nets: int = parameter(2, "nets, each with its own initial weights", least=1)
-    epochs: int = parameter(12, "times that a net sees all images", least=1)
+    epochs: int = parameter(20, "times that a net sees all images", least=1)
     eta: float = parameter(0.0, "learning rate of all rules; 0: each rule's of table 2", least=0)
     validation: int = parameter(0, "training images that are held back and take the test's place", least=0)
 

@@ -23,8 +23,8 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _conv, _images, _pairs
 
 PAPER = {"figure": "none: ours; Dellaferrera and Kreiman 2022, section 3.3", "doi": ""}
-EXPECTED_TIME = "7 min on two idle cores (estimate)"
-FULL_TIME = "6 h on two idle cores (estimate)"
+EXPECTED_TIME = "5 min on two idle cores (estimate)"
+FULL_TIME = "1.5 h on two idle cores (estimate)"
 RULES = ("pepita", "pt_compat", "frozen")
 #: Part of the way of the paper's kernels below which those of the script have hardly moved, and points within which
 #: its accuracy is that of F = 0.

@@ -24,8 +24,8 @@ from neuroplast.protocols import _conv, _images, _pairs
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, section 4.1", "doi": ""}
-EXPECTED_TIME = "7 min on two idle cores (estimate)"
-FULL_TIME = "4 h on two idle cores (estimate)"
+EXPECTED_TIME = "5 min on two idle cores (estimate)"
+FULL_TIME = "45 min on two idle cores (estimate)"
 INITIAL = "initial"
 LABELS = _conv.LABELS | {INITIAL: "initial"}
 #: Part of their initial norm by which filters have to move to have learned anything.
