@@ -19,7 +19,7 @@ from neuroplast.models import feedforward_conv, pepita_conv
 from neuroplast.parameters import parameter
 from neuroplast.protocols import _images
 from neuroplast.protocols._images import Case, Network
-from neuroplast.rules import BP, DRTP, FA_LAYERS, FROZEN_HIDDEN, PEPITA_CONV, PEPITA_SCRIPT
+from neuroplast.rules import BP, DRTP, FA_LAYERS, FROZEN_HIDDEN, PEPITA, PEPITA_CONV, PEPITA_SCRIPT
 
 NETWORKS = {
     "bp": Network("BP", feedforward_conv, BP),
@@ -28,9 +28,10 @@ NETWORKS = {
     "pepita": Network("PEPITA", pepita_conv, PEPITA_CONV),
     "frozen": Network("F = 0", pepita_conv, FROZEN_HIDDEN, rates="pepita"),
     "pt_compat": Network("published script", pepita_conv, PEPITA_SCRIPT, rates="pepita"),
+    "pepita_sum": Network("PEPITA, sum over positions", pepita_conv, PEPITA, rates="pepita"),
 }
 LABELS = {name: network.label for name, network in NETWORKS.items()}
-COLOURS = _images.COLOURS | {"pt_compat": figures.COLOURS[6]}
+COLOURS = _images.COLOURS | {"pt_compat": figures.COLOURS[6], "pepita_sum": "0.5"}
 #: Learning rates. MNIST, CIFAR: table 2, which has none for F = 0 (PEPITA's). Fashion-MNIST is not in it: those of
 #: MNIST until others have been chosen on held-back images (parameters `eta` and `validation`).
 RATES = {
@@ -169,6 +170,12 @@ def smoothness(kernels: np.ndarray) -> np.ndarray:
     products = sum((a * b).sum(axis=(1, 2, 3)) for a, b in pairs)
     squares = sum(((a**2 + b**2) / 2).sum(axis=(1, 2, 3)) for a, b in pairs)
     return products / np.where(squares > 0, squares, 1)
+
+
+def span(values) -> str:
+    """The lowest and the highest value of numbers that may be small, as text."""
+    low, high = (f"{limit:.2g}" for limit in (np.nanmin(values), np.nanmax(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def ends(accuracy: xr.DataArray, labels: Mapping = LABELS) -> str:

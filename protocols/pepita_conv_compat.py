@@ -66,7 +66,7 @@ def _last(dataset, rule):
 
 
 def _hardly(dataset):
-    texts = [f"{_conv.LABELS[rule]} {_pairs.between(dataset.moved.sel(rule=rule), 4)}" for rule in RULES]
+    texts = [f"{_conv.LABELS[rule]} {_conv.span(dataset.moved.sel(rule=rule))}" for rule in RULES]
     paper, script = dataset.moved.sel(rule="pepita"), dataset.moved.sel(rule="pt_compat")
     return f"in parts of the initial norm: {', '.join(texts)}", holds((script < HARDLY * paper).all())
 

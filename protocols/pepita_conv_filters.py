@@ -20,7 +20,7 @@ import xarray as xr
 from neuroplast import figures
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _conv, _images, _pairs
+from neuroplast.protocols import _conv, _images
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, section 4.1", "doi": ""}
@@ -101,15 +101,13 @@ def likeness(kernels, patches):
     return np.array(found)
 
 
-def _texts(values, digits):
-    return ", ".join(
-        f"{LABELS[stage]} {_pairs.between(values.sel(stage=stage), digits)}" for stage in values.stage.values
-    )
+def _texts(values):
+    return ", ".join(f"{LABELS[stage]} {_conv.span(values.sel(stage=stage))}" for stage in values.stage.values)
 
 
 def _learned(dataset):
     moved = dataset.moved.sel(stage=[stage for stage in dataset.stage.values if stage != INITIAL])
-    return f"in parts of the initial norm: {_texts(moved, 3)}", holds((moved.sel(stage="pepita") > MOVED).all())
+    return f"in parts of the initial norm: {_texts(moved)}", holds((moved.sel(stage="pepita") > MOVED).all())
 
 
 def _useful(dataset):
@@ -120,12 +118,12 @@ def _useful(dataset):
 
 def _smooth(dataset):
     mean = dataset.smoothness.mean("filter")
-    return _texts(mean, 2), holds((mean.sel(stage="pepita") > mean.sel(stage=INITIAL)).all())
+    return _texts(mean), holds((mean.sel(stage="pepita") > mean.sel(stage=INITIAL)).all())
 
 
 def _templates(dataset):
     mean = dataset.likeness.mean("filter")
-    return _texts(mean, 2), holds((mean.sel(stage="pepita") > mean.sel(stage=INITIAL)).all())
+    return _texts(mean), holds((mean.sel(stage="pepita") > mean.sel(stage=INITIAL)).all())
 
 
 EXPECTED = [
