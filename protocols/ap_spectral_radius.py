@@ -93,7 +93,7 @@ def _crosses(dataset):
 
 def _peak(dataset):
     last = _modules.last(dataset)
-    best = float(last.radius[int(last.argmax())])
+    best = float(last.radius[np.argmax(last.values)])
     flat = last.where((last.radius >= PLATEAU[0]) & (last.radius <= PLATEAU[1]), drop=True)
     apart = float(flat.max() - flat.min()) if flat.size else np.nan
     text = f"{_modules.listed(last)}; best at {best:g}, {apart:.1f} points apart from {PLATEAU[0]} to {PLATEAU[1]}"

@@ -57,12 +57,12 @@ def experiment(parameters, run):
         learned.update(_shown.weights(net.state))
         return {}
 
-    case = _modules.Case({}, images, constants={"epe": p.epe}, nets=1)
-    before = _modules.train([case], p, run, part="learning", after=keep)
     spikes = f":max={unit_text(p.max_rate)}"
     record = [f"module{i}.{what}" for i in MODULES for what in ("z", f"spikes{spikes}")]
     times = {"tau": p.tau, "dt": p.tau / p.steps, "inference": PHASE * p.tau, "learning": PHASE * p.tau}
     shower = _shown.model(p, one, [*record, "outputs.p:at=trial"], run, epe=p.epe, **times)
+    case = _modules.Case({}, images, constants={"epe": p.epe}, nets=1)
+    before = _modules.train([case], p, run, part="learning", after=keep)
     (net,) = run.train_many([shower.job("shown", {}, 1, _images.seed(run, 0), state=learned)])
     found = net.dataset.drop_dims(["epoch", "snapshot"]).load()
     x, target = one.scale * one.test[0].astype(float), np.eye(one.classes)[one.test_labels[0]]
