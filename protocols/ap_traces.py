@@ -24,6 +24,7 @@ from neuroplast.unittext import unit_text
 
 PAPER = {"figure": "ours, on Liu et al. 2026, figure 1d", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "1 min on two idle cores"
+FULL_TIME = "1 h on two idle cores"
 ROLES = ("RI", "SI", "RE", "SE")
 MODULES = (1, 2)
 #: Iterations of a phase of a module.
@@ -46,6 +47,7 @@ class Parameters(_modules.Common):
 
 
 QUICK = {"rows": 1000, "epochs": 1, "block": 16}
+FULL = _modules.FULL
 
 
 def experiment(parameters, run):
