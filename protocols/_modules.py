@@ -254,7 +254,7 @@ def lines(ax, dataset, along, series, label) -> None:
         accuracy = 100 * dataset.test_accuracy.sel({series: value})
         end, best = accuracy.isel(epoch=-1), accuracy.max("epoch")
         mean, text = end.mean("net"), label.format(value)
-        spread = [mean - end.min("net"), end.max("net") - mean]
+        spread = np.array([mean - end.min("net"), end.max("net") - mean])
         ax.errorbar(dataset[along].values, mean, yerr=spread, fmt="o-", color=colour, label=text, markersize=4)
         ax.plot(dataset[along].values, best.mean("net"), ":", color=colour)
     ax.set_ylabel("test accuracy (%)")

@@ -20,8 +20,8 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 3f", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "4 min on two idle cores"
-FULL_TIME = "30 h on two idle cores"
+EXPECTED_TIME = "3 min on two idle cores"
+FULL_TIME = "25 h on two idle cores"
 TAU = 10 * ms
 
 

@@ -20,7 +20,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules, _shown
 
 PAPER = {"figure": "Liu et al. 2026, figure 2c", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "4 min on two idle cores"
+EXPECTED_TIME = "3 min on two idle cores"
 FULL_TIME = "5 h on two idle cores"
 #: Radii between which the accuracy is flat, in the paper.
 PLATEAU = (0.1, 0.5)
@@ -93,7 +93,7 @@ def _crosses(dataset):
 
 def _peak(dataset):
     last = _modules.last(dataset)
-    best = float(last.radius[int(last.argmax())])
+    best = float(last.radius[np.argmax(last.values)])
     flat = last.where((last.radius >= PLATEAU[0]) & (last.radius <= PLATEAU[1]), drop=True)
     apart = float(flat.max() - flat.min()) if flat.size else np.nan
     text = f"{_modules.listed(last)}; best at {best:g}, {apart:.1f} points apart from {PLATEAU[0]} to {PLATEAU[1]}"
