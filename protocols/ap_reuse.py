@@ -32,7 +32,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _images, _modules
 from neuroplast.relaxing import loops
 
-PAPER = {"figure": "Liu et al. 2026, figure 5 and appendix 4", "doi": "https://doi.org/10.7554/eLife.108237"}
+PAPER = {"figure": "Liu et al. 2026, figure 5 and appendix 4", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "6 min on two idle cores"
 FULL_TIME = "12 h on two idle cores"
 #: Configuration: graph, outputs that are trained together, label, accuracies of the paper (%).
