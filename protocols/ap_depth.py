@@ -142,6 +142,6 @@ def figure(dataset):
             ax.plot(dataset.layers, mean, "o-", color=colour, label=_modules.LABELS[network])
             ax.plot(dataset.layers, end, ":", color=colour)
         ax.set(xlabel="hidden layers", title=f"{dataset.attrs['data']}, rate {eta:g}", xticks=dataset.layers.values)
-    axes[0, 0].set(ylabel="test accuracy (%): best epoch (dotted: last)")
-    axes[0, 0].legend(loc="lower left")
+    axes[0, 0].set(ylabel="test accuracy (%)")
+    axes[0, 0].legend(loc="best", title="best epoch (dotted: last)")
     return fig
