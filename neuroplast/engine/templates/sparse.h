@@ -1,9 +1,9 @@
 // Sums over synapses of which many have no weight: only the others are multiplied.
 //
-// A panel of some copies is summed at a time. Its part of the presynaptic neurons is copied in blocks that fit the first
-// cache; for each postsynaptic neuron the sums over a block stay in the registers, and each weight costs a broadcast
-// and a product for each vector. Neurons of a block are taken in the order of how many weights they have in it: the
-// processor then foresees where each list ends.
+// A panel of some copies is summed at a time. Its part of the presynaptic neurons is copied in blocks that fit the
+// first cache; for each postsynaptic neuron the sums over a block stay in the registers, and each weight costs a
+// broadcast and a product for each vector. Neurons of a block are taken in the order of how many weights they have in
+// it: the processor then foresees where each list ends.
 //
 // Each element is the same sum in the same order, however the panels are shared out, and whatever the weights were
 // before: which way it is made follows from the weights as they are.
@@ -24,7 +24,6 @@ namespace {
 // Neurons first, ..., stop - 1.
 struct Range {
     int64_t first, stop;
-    int64_t size() const { return stop - first; }
 };
 
 // Weights that stay the same for several sums, and how often an operation has written them.
@@ -53,20 +52,18 @@ public:
             if (each.data == W) weights_ = &each;
     }
 
-    // Whether the weights last for several sums and few enough of them are not zero; looks at them if they have changed.
+    // Whether the weights last for several sums and few enough of them are not zero; looks at them if they have
+    // changed.
     bool suits()
     {
         if (weights_ != nullptr && seen_ != weights_->changes) look();
         return weights_ != nullptr && suits_;
     }
 
-    // out = (or, with `add`, +=) the sums onto the neurons in `wanted`, from those in `filled`: all others are zero.
-    // Neuron i of z and of out has its copies from i*copies on.
-    void multiply(const std::vector<Range>& wanted, const std::vector<Range>& filled, const T* z, int64_t copies, bool add,
-                  T* out) const
+    // out = (or, with `add`, +=) the sums from the neurons in `filled`: all others are zero. Neuron i of z and of out
+    // has its copies from i*copies on.
+    void multiply(const std::vector<Range>& filled, const T* z, int64_t copies, bool add, T* out) const
     {
-        std::vector<char> chosen(n_out_, 0);
-        for (const Range& part : wanted) std::fill(chosen.begin() + part.first, chosen.begin() + part.stop, 1);
         std::vector<int64_t> blocks;
         for (int64_t b = 0; b < blocks_; b++)
             for (const Range& part : filled)
@@ -78,7 +75,7 @@ public:
             const int64_t first = p * width, columns = std::min<int64_t>(width, copies - first);
             const auto make = columns > 3 * lanes ? &Sparse::panel<4> : columns > 2 * lanes ? &Sparse::panel<3>
                               : columns > lanes ? &Sparse::panel<2> : &Sparse::panel<1>;
-            (this->*make)(blocks, chosen, z + first, copies, columns, add, out + first);
+            (this->*make)(blocks, z + first, copies, columns, add, out + first);
         });
     }
 
@@ -100,8 +97,8 @@ private:
     // By blocks of presynaptic neurons: postsynaptic neurons, and where their weights begin.
     std::vector<int32_t> neuron_;
     std::vector<int64_t> begin_;
-    // Weights by twos, where in a copied block the neurons begin that they come from, and where they stand in W (-1: the
-    // second of two is missing).
+    // Weights by twos, where in a copied block the neurons begin that they come from, and where they stand in W (-1:
+    // the second of two is missing).
     std::vector<T> weight_;
     std::vector<uint16_t> place_;
     std::vector<int32_t> from_;
@@ -187,8 +184,7 @@ private:
 
     // Sums of at most `width` copies: `vectors` whole vectors, of which `columns` numbers are there.
     template <int vectors>
-    void panel(const std::vector<int64_t>& blocks, const std::vector<char>& chosen, const T* z, int64_t copies,
-               int64_t columns, bool add, T* out) const
+    void panel(const std::vector<int64_t>& blocks, const T* z, int64_t copies, int64_t columns, bool add, T* out) const
     {
         alignas(64) T inputs[block * width];
         static thread_local std::vector<T> kept;
@@ -201,9 +197,7 @@ private:
             const bool last = n + 1 == blocks.size();
             for (int64_t e = blocks[n] * n_out_; e < (blocks[n] + 1) * n_out_; e++) {
                 const int64_t j = neuron_[e];
-                if (!chosen[j]) continue;
-                T* const sum = sums + j * width;
-                T* const target = out + j * copies;
+                T *const sum = sums + j * width, *const target = out + j * copies;
                 Lanes a[vectors], b[vectors];
                 if (n == 0 && add) std::copy_n(target, columns, sum);
 #pragma GCC unroll 4
