@@ -13,6 +13,10 @@ namespace neuroplast {
 // Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
 namespace {
 
+// Neurons onto which the next sum is wanted; all if null. The schedule sets it where the others are written anew before
+// they are read.
+const std::vector<Range>* only = nullptr;
+
 // Products of less work than this are made as they are.
 const int64_t least_work = int64_t(1) << 20;
 // Neurons that are passed over together.
@@ -45,18 +49,21 @@ inline void product(Sparse<T>& sparse, bool turned, int64_t n_out, int64_t copie
 {
     const bool large = n_out * copies * n_in >= least_work;
     const std::vector<Range> filled = large ? find_filled(z, n_in, copies) : std::vector<Range>{{0, n_in}};
-    if (filled.empty() && !add) std::fill(out, out + n_out * copies, T(0));
+    const std::vector<Range> wanted = only != nullptr ? *only : std::vector<Range>{{0, n_out}};
+    if (filled.empty() && !add)
+        for (const Range& to : wanted) std::fill(out + to.first * copies, out + to.stop * copies, T(0));
     if (filled.empty()) return;
     if (large && copies >= 16 && sparse.suits()) {
-        sparse.multiply(filled, z, copies, add, out);
+        sparse.multiply(filled, wanted, z, copies, add, out);
         return;
     }
-    for (const Range& from : filled) {
-        const T* const weights = W + (turned ? from.first : from.first * ld);
-        const bool onto = add || from.first != filled[0].first;
-        gemm(!turned, false, n_out, copies, from.stop - from.first, T(1), weights, ld, z + from.first * copies, copies,
-             T(onto), out, copies);
-    }
+    for (const Range& to : wanted)
+        for (const Range& from : filled) {
+            const T* const weights = turned ? W + to.first * ld + from.first : W + from.first * ld + to.first;
+            const bool onto = add || from.first != filled[0].first;
+            gemm(!turned, false, to.stop - to.first, copies, from.stop - from.first, T(1), weights, ld,
+                 z + from.first * copies, copies, T(onto), out + to.first * copies, copies);
+        }
 }
 
 }  // namespace

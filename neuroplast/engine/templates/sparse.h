@@ -60,10 +60,13 @@ public:
         return weights_ != nullptr && suits_;
     }
 
-    // out = (or, with `add`, +=) the sums from the neurons in `filled`: all others are zero. Neuron i of z and of out
-    // has its copies from i*copies on.
-    void multiply(const std::vector<Range>& filled, const T* z, int64_t copies, bool add, T* out) const
+    // out = (or, with `add`, +=) the sums from the neurons in `filled`, all others are zero, onto those in `wanted`.
+    // Neuron i of z and of out has its copies from i*copies on.
+    void multiply(const std::vector<Range>& filled, const std::vector<Range>& wanted, const T* z, int64_t copies,
+                  bool add, T* out) const
     {
+        std::vector<char> chosen(n_out_, 0);
+        for (const Range& part : wanted) std::fill(chosen.begin() + part.first, chosen.begin() + part.stop, 1);
         std::vector<int64_t> blocks;
         for (int64_t b = 0; b < blocks_; b++)
             for (const Range& part : filled)
@@ -75,7 +78,7 @@ public:
             const int64_t first = p * width, columns = std::min<int64_t>(width, copies - first);
             const auto make = columns > 3 * lanes ? &Sparse::panel<4> : columns > 2 * lanes ? &Sparse::panel<3>
                               : columns > lanes ? &Sparse::panel<2> : &Sparse::panel<1>;
-            (this->*make)(blocks, z + first, copies, columns, add, out + first);
+            (this->*make)(blocks, chosen, z + first, copies, columns, add, out + first);
         });
     }
 
@@ -184,7 +187,8 @@ private:
 
     // Sums of at most `width` copies: `vectors` whole vectors, of which `columns` numbers are there.
     template <int vectors>
-    void panel(const std::vector<int64_t>& blocks, const T* z, int64_t copies, int64_t columns, bool add, T* out) const
+    void panel(const std::vector<int64_t>& blocks, const std::vector<char>& chosen, const T* z, int64_t copies,
+               int64_t columns, bool add, T* out) const
     {
         alignas(64) T inputs[block * width];
         static thread_local std::vector<T> kept;
@@ -197,6 +201,7 @@ private:
             const bool last = n + 1 == blocks.size();
             for (int64_t e = blocks[n] * n_out_; e < (blocks[n] + 1) * n_out_; e++) {
                 const int64_t j = neuron_[e];
+                if (!chosen[j]) continue;
                 T *const sum = sums + j * width, *const target = out + j * copies;
                 Lanes a[vectors], b[vectors];
                 if (n == 0 && add) std::copy_n(target, columns, sum);
