@@ -2,8 +2,8 @@
 
 In a loop, what a phase leaves behind is often read in part: of a module that has relaxed, others hear some neurons. Its
 last sum need not be made onto the rest, provided that all that follows from the rest is written anew before it is read.
-That is looked up in the schedule, through two more passes of the loop, so that it holds for any network. It is done only
-where two more passes follow, so that a run ends with all values as they are without it.
+That is looked up in the schedule, through two more passes of the loop, so that it holds for any network. It is done
+only where two more passes follow, so that a run ends with all values as they are without it.
 """
 
 from __future__ import annotations
