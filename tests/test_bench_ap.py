@@ -158,7 +158,8 @@ def test_run_reports_ratios_and_memory(monkeypatch, tmp_path):
         "4e+03",
         "2.00",
         "1.50",
-        "neuroplast: at most 300 MB with Python, of which images are 8 and weights 9",
+        "neuroplast: at most 300 MB with Python",
+        "images are 8 and weights 9",
     ):
         assert text in printed, text
 
