@@ -139,7 +139,8 @@ def train(
         ``after(case, net, model)``, with `net` a `neuroplast.training.Trained` that has ``state``, gives further
         results: a dict of name to what `xarray.Dataset.assign` takes.
     part, diverged
-        As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN.
+        As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN. Nets of a
+        `part` do not record what ``--record`` asks for.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def train(
         Along the cases' coordinates, ``net`` and ``epoch``.
     """
     models, jobs, origin, longest = {}, [], {}, {}
-    count = sum(case.nets or p.nets for case in cases)
+    count, asked = sum(case.nets or p.nets for case in cases), () if part else run.record
     for case in cases:
         chosen, lasts = constants(case, p), longest.setdefault(_structure(case, p), {})
         for name in _durations(case):
@@ -157,7 +158,7 @@ def train(
         built = replace(chosen, **{name: steps * chosen.dt for name, steps in longest[key].items()})
         if key not in models:
             # A net by itself has all cores; several have one each. The results are the same.
-            options = {"record": (*record, *run.record), "target": run.target, "threads": max(1, run.threads // count)}
+            options = {"record": (*record, *asked), "target": run.target, "threads": max(1, run.threads // count)}
             models[key] = network.model.build(built, case.images, network.rule, **options, **case.options)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
