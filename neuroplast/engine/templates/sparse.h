@@ -17,6 +17,13 @@
 
 #include "pool.h"
 
+// Keeps a vector that two products share in a register: it is loaded once, not once for each of them.
+#ifdef __AVX512F__
+#define NEUROPLAST_KEEP(vector) asm("" : "+v"(vector))
+#else
+#define NEUROPLAST_KEEP(vector) (void)0
+#endif
+
 namespace neuroplast {
 // Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
 namespace {
@@ -83,8 +90,13 @@ public:
     }
 
 private:
-    // Where more of the weights are there, the product of the whole matrix takes less time.
+    // Where more of the weights are there, the product of the whole matrix may take less time (measured with AVX-512,
+    // guessed for others).
+#ifdef __AVX512F__
     static constexpr double most_dense = 0.5;
+#else
+    static constexpr double most_dense = 0.3;
+#endif
     static constexpr int64_t lanes = 64 / sizeof(T), width = 4 * lanes, block = 128;
     static constexpr int64_t sampled = 61;  // of so many rows, one tells that a matrix is dense
     typedef T Lanes __attribute__((vector_size(64)));
@@ -214,7 +226,8 @@ private:
                     const T *x = inputs + place_[w], *y = inputs + place_[w + 1];
                     asm("" : "+r"(x), "+r"(y));  // as addresses that need no adding up in each vector's product
                     Lanes f = Lanes{} + weight_[w], g = Lanes{} + weight_[w + 1];
-                    asm("" : "+v"(f), "+v"(g));  // loaded once, not once for each vector
+                    NEUROPLAST_KEEP(f);
+                    NEUROPLAST_KEEP(g);
 #pragma GCC unroll 4
                     for (int v = 0; v < vectors; v++) {
                         a[v] += f * *reinterpret_cast<const Lanes*>(x + v * lanes);
