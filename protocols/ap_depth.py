@@ -7,9 +7,9 @@ layers are ours, the paper's are not in our source. "Collapsed" is 10 points bel
 layer.
 
 The usual size has 64 neurons of each role and in each feedforward layer, and a tenth of the images in batches of 50, so
-that an epoch has as many batches as the paper's. Depths down to 15 came after a trial outside of this protocol, in which
-FA did not collapse down to ten layers of this size, while ten modules had learned little after five epochs, at twice the
-beta, too: small modules and few epochs are not the paper's. Criteria were set before the first run.
+that an epoch has as many batches as the paper's. That the depths go down to 15 came after a trial outside of this
+protocol, in which FA did not collapse down to ten layers of this size, while ten modules had learned little after five
+epochs, at twice the beta, too: small modules and few epochs are not the paper's. Criteria are those of before that.
 """
 
 from dataclasses import dataclass
