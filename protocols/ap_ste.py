@@ -92,6 +92,6 @@ def figure(dataset):
     """Accuracy against the radius, a line for each number of iterations."""
     fig, ax = figures.subplots()
     _modules.lines(ax, dataset, "radius", "iterations", "{0}-{0}")
-    ax.set(xlabel="spectral radius", title=f"{dataset.attrs['data']}: STE, last epoch (dotted: best)")
-    ax.legend(title="iterations")
+    ax.set(xlabel="spectral radius", title=f"{dataset.attrs['data']}: STE")
+    ax.legend(title="iterations (dotted: best epoch)")
     return fig
