@@ -92,6 +92,6 @@ def figure(dataset):
     """Accuracy against the radius, a line for each number of iterations."""
     fig, ax = figures.subplots()
     _modules.lines(ax, dataset, "radius", "iterations", "{0}-{0}")
-    ax.set(xlabel="spectral radius", title=f"{dataset.attrs['data']}: STE")
-    ax.legend(title="iterations (dotted: best epoch)")
+    ax.set(xlabel="spectral radius", title=f"{dataset.attrs['data']}: STE\n(dotted: best epoch)")
+    ax.legend(title="iterations")
     return fig
