@@ -9,7 +9,7 @@ from numpy_torch import numpy_as_torch
 from oracles import modules as oracle
 from rich.console import Console
 
-from neuroplast.bench import ap
+from neuroplast.bench import ap, batches
 from neuroplast.bench.ap_model import ModelStep
 from neuroplast.bench.ap_problem import ALPHA, BETAS, CASES, EPSILON, ETA, RADIUS, Problem
 from neuroplast.bench.ap_torch import TorchStep
@@ -141,7 +141,7 @@ class Known:
 
 
 def test_run_reports_ratios_and_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(ap, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     console = Console(width=150, record=True, file=open("/dev/null", "w"))
     path = tmp_path / "ap.json"
     result = ap.run((20,), (1,), repeats=2, rows=200, json=path, console=console)
@@ -165,7 +165,7 @@ def test_run_reports_ratios_and_memory(monkeypatch, tmp_path):
 
 
 def test_without_pytorch_our_times_are_told(monkeypatch):
-    monkeypatch.setattr(ap, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     monkeypatch.setattr(Known, "factors", {"neuroplast": 1})
     console = Console(width=150, record=True, file=open("/dev/null", "w"))
     result = ap.run((20,), (1,), repeats=2, rows=200, cases=("STE 8-8",), console=console)
@@ -174,7 +174,7 @@ def test_without_pytorch_our_times_are_told(monkeypatch):
 
 
 def test_contenders_that_learn_something_else_are_refused(monkeypatch):
-    monkeypatch.setattr(ap, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     monkeypatch.setattr(Known, "learned", Known.learned | {"torch": [1.0, 2.1]})
     with pytest.raises(BuildError, match=r"torch learned \[1.  2.1\], and neuroplast \[1. 2.\], in 'STE 8-8'"):
         ap.run()

@@ -12,7 +12,7 @@ from numpy_torch import numpy_as_torch
 from oracles import layers as oracle
 from rich.console import Console
 
-from neuroplast.bench import pepita
+from neuroplast.bench import batches, pepita
 from neuroplast.bench.pepita_jax import JaxStep
 from neuroplast.bench.pepita_model import ModelStep, children, proportional_set_size
 from neuroplast.bench.pepita_numpy import NumpyStep
@@ -200,7 +200,7 @@ class Known:
 
 
 def test_run_reports_ratios_growth_and_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(pepita, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     console = Console(width=150, record=True, file=open("/dev/null", "w"))
     path = tmp_path / "pepita.json"
     result = pepita.run((16, 32), (1,), repeats=2, rows=200, json=path, console=console)
@@ -219,7 +219,7 @@ def test_run_reports_ratios_growth_and_memory(monkeypatch, tmp_path):
 
 
 def test_contenders_that_learn_something_else_are_refused(monkeypatch):
-    monkeypatch.setattr(pepita, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     monkeypatch.setattr(Known, "learned", Known.learned | {"jax": [1.0, 2.1]})
     with pytest.raises(BuildError, match=r"jax learned \[1.  2.1\], and neuroplast \[1. 2.\]"):
         pepita.run(rows=2000)
