@@ -4,10 +4,8 @@ Nets of the same number see the images in the same order. Defaults are a small s
 in a module; in Liu et al. (2026) there are 256 and 1024, which learn from batches of 500 images. `FULL` is theirs.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -16,40 +14,19 @@ from neuroplast import data, figures
 from neuroplast.data import Images
 from neuroplast.layered import METRICS
 from neuroplast.models import adjoint, equilibrium, feedforward
+from neuroplast.nets import label_of, places_of
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim
 from neuroplast.protocols import _images
-from neuroplast.rules import AP, AP_DERIVATIVE, BP, EP, FA_LAYERS, Rule
+from neuroplast.rules import AP, AP_DERIVATIVE, BP, EP, FA_LAYERS
 from neuroplast.traces import combine
 
-
-@dataclass(frozen=True)
-class Network:
-    """What learns.
-
-    Attributes
-    ----------
-    label : str
-        For tables and figures.
-    model : module
-        With ``build``, ``Parameters`` and ``FIXED``.
-    rule : Rule
-    constants : dict
-        Parameters of the model that go with it.
-    """
-
-    label: str
-    model: ModuleType
-    rule: Rule
-    constants: Mapping = field(default_factory=dict)
-
-
 NETWORKS = {
-    "ap": Network("AP", adjoint, AP),
-    "ap_derivative": Network("AP with f'", adjoint, AP_DERIVATIVE),
-    "bp": Network("BP", feedforward, BP, feedforward.AP_NETWORK),
-    "fa": Network("FA", feedforward, FA_LAYERS, feedforward.AP_NETWORK),
-    "ep": Network("EP", equilibrium, EP),
+    "ap": _images.Network("AP", adjoint, AP),
+    "ap_derivative": _images.Network("AP with f'", adjoint, AP_DERIVATIVE),
+    "bp": _images.Network("BP", feedforward, BP, feedforward.AP_NETWORK),
+    "fa": _images.Network("FA", feedforward, FA_LAYERS, feedforward.AP_NETWORK),
+    "ep": _images.Network("EP", equilibrium, EP),
 }
 LABELS = {name: network.label for name, network in NETWORKS.items()}
 COLOURS = dict(zip(("bp", "ap", "fa", "ep", "ap_derivative"), figures.COLOURS, strict=False))
@@ -162,7 +139,7 @@ def train(
             models[key] = network.model.build(built, case.images, network.rule, **options, **case.options)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
-            label = re.sub(r"[^\w.=+-]+", "-", "_".join(f"{name}={value}" for name, value in coords.items()))
+            label = label_of(coords)
             epochs, seed = case.epochs or p.epochs, _images.seed(run, net)
             changed = case.state(models[key].initial(seed, parameters=built)) if case.state else None
             job = models[key].job(label, coords, epochs, seed, parameters=built, state=changed)
@@ -179,8 +156,7 @@ def train(
             case, model = origin[net.folder.name]
             found = found.assign(after(case, net, model))
         parts.append((net.coords, found))
-    places = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
-    return combine(parts).reindex(places).assign_attrs(data=", ".join(images))
+    return combine(parts).reindex(places_of(jobs)).assign_attrs(data=", ".join(images))
 
 
 def _durations(case):
