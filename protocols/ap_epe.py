@@ -88,6 +88,7 @@ def figure(dataset):
     """Accuracy against the duration of the inference phase, a line for each duration of the learning phase."""
     fig, ax = figures.subplots()
     _modules.lines(ax, dataset, "inference", "learning", "{}")
+    ax.set_xticks(dataset.inference.values)
     ax.set(xlabel="iterations of the inference phase", title=f"{dataset.attrs['data']}: EPE\n(dotted: best epoch)")
     ax.legend(title="learning phase")
     return fig
