@@ -25,7 +25,8 @@ default_role = "code"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 # A "References" section lists sources, whether or not the text points at each by number.
-suppress_warnings = ["ref.citation", "ref.footnote"]
+# Names that are imported for type checking alone are looked up by their last part, which two classes may share.
+suppress_warnings = ["ref.citation", "ref.footnote", "ref.python"]
 
 
 def setup(app):

@@ -9,9 +9,9 @@ import ast
 import shutil
 from pathlib import Path
 
+from neuroplast.catalogue import read_info
+
 PACKAGES = {"neuroplast": "neuroplast", "neuroplast.models": "models"}
-#: Constants of a protocol that say how long it takes, and what to call that.
-TIMES = {"EXPECTED_TIME": "Usual size", "FULL_TIME": "``--full``, the paper's"}
 
 
 def write_pages(root: Path, target: Path) -> None:
@@ -77,15 +77,11 @@ def gallery_page(root: Path, path: Path) -> str:
         if (root / "docs" / "_static" / name).exists():
             text += f".. image:: /_static/{name}\n   :alt: {what} made by {path.stem}\n\n"
     text += f".. code-block:: console\n\n   $ neuroplast run {path.stem}\n"
-    names = {node.targets[0].id: node.value for node in tree.body if _is_constant(node)}
-    text += f"   $ neuroplast run {path.stem} --full\n\n" if "FULL" in names else "\n"
-    times = [(name, option) for name, option in TIMES.items() if name in names]
-    if "FULL" in names and times:
-        text += "; ".join(f"{option}: {ast.literal_eval(names[name])}" for name, option in times) + ".\n\n"
+    info = read_info(path)
+    text += f"   $ neuroplast run {path.stem} --full\n\n" if info.full else "\n"
+    times = {"Usual size": info.expected_time, "``--full``, the paper's": info.full_time} if info.full else {}
+    if any(times.values()):
+        text += "; ".join(f"{size}: {time}" for size, time in times.items() if time) + ".\n\n"
     first = tree.body[0].end_lineno + 1 if ast.get_docstring(tree) else 1
     source = Path("../..") / path.relative_to(root)
     return text + f".. literalinclude:: {source.as_posix()}\n   :language: python\n   :lines: {first}-\n"
-
-
-def _is_constant(node):
-    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)

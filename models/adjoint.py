@@ -327,16 +327,9 @@ def initial_values(parameters, images, seed, graph):
         senders = min(len(range(sizes[path.source])[path.sends]) for path in graph.paths if path.target == name)
         bias = p.bias_scale * rng.uniform(-1, 1, sizes[name]) * senders**-0.5
         values |= {f"bias_{name}.w": bias, f"{name}.bias": np.repeat(bias, p.batch)}
-    learning = [name for name, eta in values.items() if name.endswith(".w")]
-    for name in learning:
-        projection = name.removesuffix(".w")
-        eta = p.eta * (p.alpha if projection.startswith("rec_") else 1)
-        values |= {f"{projection}.eta": eta, f"{projection}.beta_m": 0.9, f"{projection}.beta_v": 0.999}
-        values[f"{projection}.epsilon"] = 1e-8
-    for name in graph.modules:
-        constants = {"eta": p.eta, "beta_m": 0.9, "beta_v": 0.999, "epsilon": 1e-8}
-        values |= {f"bias_{name}.{key}": value for key, value in constants.items()}
-    return values
+    learning = [name.removesuffix(".w") for name in values if name.endswith(".w")]
+    values |= layered.adam_state(p.eta, [*learning, *(f"bias_{name}" for name in graph.modules)])
+    return values | {f"rec_{name}.eta": p.eta * p.alpha for name in graph.modules}
 
 
 def sparse_recurrent(rng, n, density, radius):

@@ -340,9 +340,9 @@ def _standard_pass(inputs, hidden, somata, outputs, projections, nodes, two):
     send, currents = first.summed_updaters["I_x_post"], [synapses.summed_updaters["I_post"] for synapses in others]
     settle = [part for layer in hidden for part in (layer.state_updater, layer.subexpression_updater)]
     settle += [*currents, outputs.state_updater]
-    shifts = [(inputs, "shift"), (hidden[0], "I_shift")] if two else []
+    shifts = [(inputs, "shift = 0"), (hidden[0], "I_shift = 0")] if two else []
     for node in ("begin", "test_begin"):
-        nodes[node] += [send, *(_reset(group, variable, node) for group, variable in shifts)]
+        nodes[node] += [send, *(_rest(group, code, node) for group, code in shifts)]
     nodes["standard"] += [*settle, *(soma.state_updater for soma in somata if two)]
     nodes["test"] += settle
     sample = softmax(outputs, "v_d", "p", order=layered.OUTPUT, name="outputs_softmax")
@@ -353,8 +353,8 @@ def _standard_pass(inputs, hidden, somata, outputs, projections, nodes, two):
         nodes["learn"].append(again)
 
 
-def _reset(group, variable, node):
-    return group.run_regularly(f"{variable} = 0", when="groups", order=layered.MAKE, name=f"{node}_{variable}")
+def _rest(group, code, node):
+    return group.run_regularly(code, when="groups", order=layered.MAKE, name=f"{node}_{group.name}_rest")
 
 
 def _modulated_pass(inputs, hidden, somata, outputs, projections, rule, nodes):

@@ -106,6 +106,9 @@ rate = eta*decay**falls/n_valid : 1 (shared)
 KEPT = "momentum"
 MOVE = "w += velocity"
 
+#: What its authors recommend.
+ADAM_CONSTANTS = {"beta_m": 0.9, "beta_v": 0.999, "epsilon": 1e-8}
+
 #: What Adam adds to a projection that learns from batches (Kingma and Ba 2015, arXiv 1412.6980).
 ADAM_BATCH = """
 eta : 1 (shared, constant)       # size of a change, while the gradient keeps its sign

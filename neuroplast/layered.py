@@ -314,7 +314,7 @@ def momentum_state(parameters, projections):
 
 def adam_state(eta, projections):
     """Initial constants of projections that learn with Adam, beside `eta` those that its authors recommend."""
-    constants = {"eta": eta, "beta_m": 0.9, "beta_v": 0.999, "epsilon": 1e-8}
+    constants = {"eta": eta, **equations.ADAM_CONSTANTS}
     return {f"{name}.{key}": value for name in projections for key, value in constants.items()}
 
 

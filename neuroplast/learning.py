@@ -66,7 +66,7 @@ SGD = Optimiser("sgd", equations.RATE, equations.GATHER, equations.APPLY, equati
 #: Kingma and Ba (2015), arXiv 1412.6980: steps of about `eta` whatever the size, from running means per synapse.
 ADAM = Optimiser(
     "adam", equations.ADAM, equations.GATHER_MEAN, equations.APPLY_ADAM, equations.LEARN_ADAM,
-    {"beta_m": 0.9, "beta_v": 0.999, "epsilon": 1e-8},
+    equations.ADAM_CONSTANTS,
 )  # fmt: skip
 OPTIMISERS = {optimiser.name: optimiser for optimiser in (SGD, ADAM)}
 

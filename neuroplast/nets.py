@@ -48,6 +48,16 @@ class Job:
     size: int = 0
 
 
+def label_of(coords: Mapping) -> str:
+    """Label of a net for its place among the nets, such as ``rule=rflo_net=3``."""
+    return re.sub(r"[^\w.=+-]+", "-", "_".join(f"{name}={value}" for name, value in coords.items()))
+
+
+def places_of(jobs: Sequence[Job]) -> dict[str, list]:
+    """Values of each coordinate of the jobs, in their order."""
+    return {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
+
+
 def train_many(
     jobs: Sequence[Job],
     folder,

@@ -162,6 +162,7 @@ def run_protocol(
         "record": [str(item) for item in record],
         "parameters": describe(parameters),
     }
+    reuse = tuple(reuse)
     nets = Reuse(reuse) if reuse else None
     path = Path(out) if out is not None else Path("runs") / f"{info.name}-{seed}"
     with RunFolder.open(path, identity, resume=resume) as folder:
@@ -171,7 +172,7 @@ def run_protocol(
             folder.update(**_origin(info, target, threads, quick, full))
             others = tuple(parameters_of(info, module, each, quick, full) for each in others)
             run = Run(folder, identity["seed"], target, threads, quick, progress, record, others, nets)
-            again = _command(info, settings, identity["record"], seed, out, size_options(quick, full), target)
+            again = _command(info, settings, identity["record"], seed, out, size_options(quick, full), target, reuse)
             try:
                 _carry_out(module, parameters, run, again)
             finally:
@@ -317,7 +318,7 @@ def _origin(info, target, threads, quick, full):
     }
 
 
-def _command(info, settings, record, seed, out, size, target):
+def _command(info, settings, record, seed, out, size, target, reuse):
     """Command that goes on with this run."""
     if isinstance(settings, Mapping):
         return "the same call with resume=True"
@@ -330,6 +331,8 @@ def _command(info, settings, record, seed, out, size, target):
     words += ["--out", str(out)] if out is not None else []
     words += size
     words += ["--target", "numpy"] if target == "numpy" else []
+    for folder in reuse:
+        words += ["--reuse", str(folder)]
     return shlex.join([*words, "--resume"])
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 from neuroplast import figures
 from neuroplast.analysis import paired, prediction
 from neuroplast.models import autapse
+from neuroplast.nets import label_of
 from neuroplast.parameters import parameter
 from neuroplast.rules import AUTAPSE, BPTT_MEAN, DFA_MEAN, FA_MEAN, FROZEN, Rule
 from neuroplast.tasks import Task
@@ -164,7 +165,7 @@ def _jobs(cases, p, run, record):
         model = models[structure]
         for net in range(p.nets):
             coords, seed = {**case.coords, "net": net}, 1000 * run.seed + net
-            label = "_".join(f"{key}={value}" for key, value in coords.items()).replace(" ", "-")
+            label = label_of(coords)
             options = {"parameters": constants, "task": task}
             options["state"] = case.state(model.initial(seed, **options)) if case.state else {}
             epochs = p.epochs if case.epochs is None else case.epochs

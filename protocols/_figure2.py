@@ -10,6 +10,7 @@ from brian2 import Quantity, ms
 from neuroplast.analysis.curves import final
 from neuroplast.errors import InputError
 from neuroplast.models import rflo
+from neuroplast.nets import places_of
 from neuroplast.parameters import check_one_each, parameter
 from neuroplast.rules import BPTT, RFLO, Rule
 from neuroplast.tasks import periodic
@@ -170,8 +171,7 @@ def train(cases: Sequence[Case], p: Common, run, nets=None, *, part="", diverged
     trained = run.train_many(jobs, part=part, diverged=diverged)
     results = combine([(net.coords, net.dataset) for net in trained]).isel(test=0, drop=True)
     if diverged == "omit":
-        labels = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
-        results = results.reindex(labels)
+        results = results.reindex(places_of(jobs))
         results["loss"] = results.loss.fillna(np.inf)
     if "period" in results.coords:
         results.period.attrs["units"] = "tau"

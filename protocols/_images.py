@@ -17,6 +17,7 @@ from neuroplast.data import Images
 from neuroplast.errors import InputError
 from neuroplast.layered import METRICS
 from neuroplast.models import feedforward, pepita
+from neuroplast.nets import label_of, places_of
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim
 from neuroplast.rules import (
@@ -243,16 +244,14 @@ def train(
         names.add(network.rule.name)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
-            label = "_".join(f"{name}={value}" for name, value in coords.items()).replace(" ", "-")
-            jobs.append(models[key].job(label, coords, p.epochs, seed(run, net), parameters=chosen))
+            jobs.append(models[key].job(label_of(coords), coords, p.epochs, seed(run, net), parameters=chosen))
     images = {case.images.name: [case.images.rows, len(case.images.test)] for case in cases}
     run.note(rules=sorted(names), images=images)
     parts = []
     for net in run.train_many(jobs, part=part, diverged=diverged):
         found = net.dataset
         parts.append((net.coords, found[[name for name in keep if name in found]].drop_vars("epoch_time").load()))
-    places = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
-    return combine(parts).reindex(places).assign_attrs(data=", ".join(images))
+    return combine(parts).reindex(places_of(jobs)).assign_attrs(data=", ".join(images))
 
 
 def _fully_connected(case: Case, p: Common) -> tuple[Network, Any]:

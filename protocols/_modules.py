@@ -4,10 +4,8 @@ Nets of the same number see the images in the same order. Defaults are a small s
 in a module; in Liu et al. (2026) there are 256 and 1024, which learn from batches of 500 images. `FULL` is theirs.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -16,40 +14,19 @@ from neuroplast import data, figures
 from neuroplast.data import Images
 from neuroplast.layered import METRICS
 from neuroplast.models import adjoint, equilibrium, feedforward
+from neuroplast.nets import label_of, places_of
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim
 from neuroplast.protocols import _images
-from neuroplast.rules import AP, AP_DERIVATIVE, BP, EP, FA_LAYERS, Rule
+from neuroplast.rules import AP, AP_DERIVATIVE, BP, EP, FA_LAYERS
 from neuroplast.traces import combine
 
-
-@dataclass(frozen=True)
-class Network:
-    """What learns.
-
-    Attributes
-    ----------
-    label : str
-        For tables and figures.
-    model : module
-        With ``build``, ``Parameters`` and ``FIXED``.
-    rule : Rule
-    constants : dict
-        Parameters of the model that go with it.
-    """
-
-    label: str
-    model: ModuleType
-    rule: Rule
-    constants: Mapping = field(default_factory=dict)
-
-
 NETWORKS = {
-    "ap": Network("AP", adjoint, AP),
-    "ap_derivative": Network("AP with f'", adjoint, AP_DERIVATIVE),
-    "bp": Network("BP", feedforward, BP, feedforward.AP_NETWORK),
-    "fa": Network("FA", feedforward, FA_LAYERS, feedforward.AP_NETWORK),
-    "ep": Network("EP", equilibrium, EP),
+    "ap": _images.Network("AP", adjoint, AP),
+    "ap_derivative": _images.Network("AP with f'", adjoint, AP_DERIVATIVE),
+    "bp": _images.Network("BP", feedforward, BP, feedforward.AP_NETWORK),
+    "fa": _images.Network("FA", feedforward, FA_LAYERS, feedforward.AP_NETWORK),
+    "ep": _images.Network("EP", equilibrium, EP),
 }
 LABELS = {name: network.label for name, network in NETWORKS.items()}
 COLOURS = dict(zip(("bp", "ap", "fa", "ep", "ap_derivative"), figures.COLOURS, strict=False))
@@ -139,7 +116,8 @@ def train(
         ``after(case, net, model)``, with `net` a `neuroplast.training.Trained` that has ``state``, gives further
         results: a dict of name to what `xarray.Dataset.assign` takes.
     part, diverged
-        As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN.
+        As for `neuroplast.experiment.Run.train_many`. With ``diverged="omit"`` a net that diverged has NaN. Nets of a
+        `part` do not record what ``--record`` asks for.
 
     Returns
     -------
@@ -147,7 +125,7 @@ def train(
         Along the cases' coordinates, ``net`` and ``epoch``.
     """
     models, jobs, origin, longest = {}, [], {}, {}
-    count = sum(case.nets or p.nets for case in cases)
+    count, asked = sum(case.nets or p.nets for case in cases), () if part else run.record
     for case in cases:
         chosen, lasts = constants(case, p), longest.setdefault(_structure(case, p), {})
         for name in _durations(case):
@@ -157,11 +135,11 @@ def train(
         built = replace(chosen, **{name: steps * chosen.dt for name, steps in longest[key].items()})
         if key not in models:
             # A net by itself has all cores; several have one each. The results are the same.
-            options = {"record": (*record, *run.record), "target": run.target, "threads": max(1, run.threads // count)}
+            options = {"record": (*record, *asked), "target": run.target, "threads": max(1, run.threads // count)}
             models[key] = network.model.build(built, case.images, network.rule, **options, **case.options)
         for net in range(case.nets or p.nets):
             coords = {**case.coords, "net": net}
-            label = re.sub(r"[^\w.=+-]+", "-", "_".join(f"{name}={value}" for name, value in coords.items()))
+            label = label_of(coords)
             epochs, seed = case.epochs or p.epochs, _images.seed(run, net)
             changed = case.state(models[key].initial(seed, parameters=built)) if case.state else None
             job = models[key].job(label, coords, epochs, seed, parameters=built, state=changed)
@@ -178,8 +156,7 @@ def train(
             case, model = origin[net.folder.name]
             found = found.assign(after(case, net, model))
         parts.append((net.coords, found))
-    places = {name: list(dict.fromkeys(job.coords[name] for job in jobs)) for name in jobs[0].coords}
-    return combine(parts).reindex(places).assign_attrs(data=", ".join(images))
+    return combine(parts).reindex(places_of(jobs)).assign_attrs(data=", ".join(images))
 
 
 def _durations(case):
@@ -254,7 +231,7 @@ def lines(ax, dataset, along, series, label) -> None:
         accuracy = 100 * dataset.test_accuracy.sel({series: value})
         end, best = accuracy.isel(epoch=-1), accuracy.max("epoch")
         mean, text = end.mean("net"), label.format(value)
-        spread = [mean - end.min("net"), end.max("net") - mean]
+        spread = np.array([mean - end.min("net"), end.max("net") - mean])
         ax.errorbar(dataset[along].values, mean, yerr=spread, fmt="o-", color=colour, label=text, markersize=4)
         ax.plot(dataset[along].values, best.mean("net"), ":", color=colour)
     ax.set_ylabel("test accuracy (%)")

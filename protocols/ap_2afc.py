@@ -25,9 +25,10 @@ from neuroplast.errors import InputError
 from neuroplast.models import adjoint
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
+from neuroplast.rules import AP, RECURRENT_PLASTICITY
 from neuroplast.traces import combine
 
-PAPER = {"figure": "Liu et al. 2026, appendix 2, figure 1", "doi": "https://doi.org/10.7554/eLife.108237"}
+PAPER = {"figure": "Liu et al. 2026, appendix 2, figure 1", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "4 min on two idle cores"
 FULL_TIME = "10 min on two idle cores"
 #: Output units of the network; two of them are ever right.
@@ -82,6 +83,7 @@ def experiment(parameters, run):
         for net in range(p.nets):
             job = model.job(f"noise={noise:g}_net={net}", _place(noise, net), p.epochs, 1000 * run.seed + net)
             jobs.append(dataclasses.replace(job, counts={**job.counts, "trial": p.train}))
+    run.note(rules=sorted({AP.name, RECURRENT_PLASTICITY.name}), images={"gabor": [p.train, p.test]})
     trained = run.train_many(jobs)
     keep = ("test_accuracy", "train_accuracy")
     found = combine([(net.coords, net.dataset[list(keep)].drop_vars("epoch_time").load()) for net in trained])

@@ -15,7 +15,6 @@ error vanishes depends on the number of neurons: feedback weights between module
 set before the first run.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +94,7 @@ def errors(net, model):
     array, shape (modules*block + outputs,)
     """
     p, counts, schedule = model.parameters, model.counts(1), model.simulation.schedule
-    still = model.initial(parameters=dataclasses.replace(p, eta=0.0))
-    state = net.state | {name: value for name, value in still.items() if name.endswith(".eta")}
+    state = {name: 0.0 if name.endswith(".eta") else values for name, values in net.state.items()}  # it learns no more
     stop = schedule.length(counts, schedule.body[0].body[0].body)
     state = model.simulation.run(state, stop=stop, counts=counts, seed=model.seed).state
     found = []

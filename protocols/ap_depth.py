@@ -7,7 +7,9 @@ layers are ours, the paper's are not in our source. "Collapsed" is 10 points bel
 layer.
 
 The usual size has 64 neurons of each role and in each feedforward layer, and a tenth of the images in batches of 50, so
-that an epoch has as many batches as the paper's. Criteria were set before the first run.
+that an epoch has as many batches as the paper's. That the depths go down to 15 came after a trial outside of this
+protocol, in which FA did not collapse down to ten layers of this size, while ten modules had learned little after five
+epochs, at twice the beta, too: small modules and few epochs are not the paper's. Criteria are those of before that.
 """
 
 from dataclasses import dataclass
@@ -21,8 +23,8 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4d", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "7 min on two idle cores"
-FULL_TIME = "14 h on two idle cores"
+EXPECTED_TIME = "8 min on two idle cores"
+FULL_TIME = "22 h on two idle cores"
 NETWORKS = ("ap", "fa", "bp")
 #: Points below the accuracy with one layer from which on a network has collapsed.
 COLLAPSED = 10
@@ -34,7 +36,7 @@ class Parameters(_modules.Common):
 
     rows: int = parameter(6000, "take only so many images of the first ones, also in the test; 0: all", least=0)
     batch: int = parameter(50, "images that are presented side by side", least=1)
-    layers: tuple = parameter((1, 3, 5, 10), "numbers of hidden layers or modules, 1 among them", least=1)
+    layers: tuple = parameter((1, 3, 5, 10, 15), "numbers of hidden layers or modules, 1 among them", least=1)
     etas: tuple = parameter((1e-3, 2e-4), "learning rates", least=0)
 
     def __post_init__(self):
@@ -45,7 +47,7 @@ class Parameters(_modules.Common):
 
 
 QUICK = {"data": "digits", "rows": 0, "batch": 20, "block": 8, "epochs": 3, "layers": (1, 3)}
-FULL = _modules.FULL | {"layers": (1, 2, 3, 5, 7, 10)}
+FULL = _modules.FULL | {"layers": (1, 2, 3, 5, 7, 10, 15)}
 
 
 def experiment(parameters, run):
@@ -54,7 +56,10 @@ def experiment(parameters, run):
     images = _modules.load(p, run)
     cases = [
         _modules.Case(
-            {"network": network, "eta": eta, "layers": depth}, images, network, {"modules": depth, "eta": eta}
+            {"network": network, "eta": eta, "layers": depth},
+            images,
+            network,
+            {"modules": depth, "eta": eta},
         )
         for depth in sorted(p.layers)
         for network in NETWORKS
@@ -142,6 +147,6 @@ def figure(dataset):
             ax.plot(dataset.layers, mean, "o-", color=colour, label=_modules.LABELS[network])
             ax.plot(dataset.layers, end, ":", color=colour)
         ax.set(xlabel="hidden layers", title=f"{dataset.attrs['data']}, rate {eta:g}", xticks=dataset.layers.values)
-    axes[0, 0].set(ylabel="test accuracy (%): best epoch (dotted: last)")
-    axes[0, 0].legend(loc="lower left")
+    axes[0, 0].set(ylabel="test accuracy (%)")
+    axes[0, 0].legend(loc="best", title="best epoch (dotted: last)")
     return fig

@@ -32,7 +32,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _images, _modules
 from neuroplast.relaxing import loops
 
-PAPER = {"figure": "Liu et al. 2026, figure 5 and appendix 4", "doi": "https://doi.org/10.7554/eLife.108237"}
+PAPER = {"figure": "Liu et al. 2026, figure 5 and appendix 4", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "6 min on two idle cores"
 FULL_TIME = "12 h on two idle cores"
 #: Configuration: graph, outputs that are trained together, label, accuracies of the paper (%).
@@ -125,15 +125,15 @@ def similarities(case, net, model, p, run):
     constants = dataclasses.replace(model.parameters, eta=0.0)  # weights stay as they are
     alone = adjoint.build(constants, case.images, target=run.target, **{**case.options, "tasks": list(IN_TURN)})
     seed, results = _images.seed(run, net.coords["net"]), net.dataset
+    begin = model.initial(seed, parameters=constants)  # the other one's is the same
     trials = model.counts(1)["trial"]
     batches = np.unique(np.linspace(0, trials - 1, p.compared).astype(int))
     found = {"error": [], "change": []}
     for epoch in range(results.sizes["epoch"]):
-        weights = {f"{name}.w": results[f"{name}.w"].values[epoch] for name in LEARNED}
+        state = begin | {f"{name}.w": results[f"{name}.w"].values[epoch] for name in LEARNED}
         cosines = []
         for batch in batches:
-            both = _batch(model, loops(0)[0], batch, constants, weights, seed)
-            only = _batch(alone, loops(1)[0], batch, constants, weights, seed)
+            both, only = _batch(model, loops(0)[0], batch, state, seed), _batch(alone, loops(1)[0], batch, state, seed)
             cosines.append({part: [_cosine(both[name], only[name]) for name in names] for part, names in PARTS.items()})
         for part, values in found.items():
             values.append(np.mean([each[part] for each in cosines], axis=0))
@@ -142,15 +142,14 @@ def similarities(case, net, model, p, run):
     }
 
 
-def _batch(model, loop, index, constants, weights, seed):
-    """Errors and gradients of task 1 in one training batch, from given weights."""
-    state, counts = model.initial(seed, parameters=constants) | weights, model.counts(1)
-    start = 0
-    for node in model.simulation.schedule.body[0].body:
+def _batch(model, loop, index, state, seed):
+    """Errors and gradients of task 1 in one training batch."""
+    schedule, counts, start = model.simulation.schedule, model.counts(1), 0
+    for node in schedule.body[0].body:
         if node.name == loop:
-            length = model.simulation.schedule.length(counts, node.body)
             break
-        start += model.simulation.schedule.length(counts, [node])
+        start += schedule.length(counts, [node])
+    length = schedule.length(counts, node.body)
     start += int(index) * length
     state = model.simulation.run(state, start=start, stop=start + length, seed=seed, counts=counts).state
     found = {f"e{i}": state[f"L{i}.z_0"] - state[f"L{i}.z"] for i in (1, 2, 3, 4)} | {"e5": state["y1.err"]}

@@ -221,6 +221,6 @@ def figure(dataset):
         ax.set_xticks(dataset.neurons.values, [str(n) for n in dataset.neurons.values])
         ax.minorticks_off()
         ax.set(xlabel="X neurons", title=f"{dataset.attrs['data']}, {depth} modules")
-    axes[0, 0].set(ylabel="test accuracy (%): best epoch (dotted: last)")
-    axes[0, 0].legend(loc="lower right")
+    axes[0, 0].set(ylabel="test accuracy (%)")
+    axes[0, 0].legend(loc="best", title="best epoch (dotted: last)")
     return fig

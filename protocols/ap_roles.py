@@ -151,11 +151,11 @@ def figure(dataset):
             here = accuracy.sel(kind=kind, layers=DEPTH).dropna("size")
             if here.size > 1:
                 small.plot(here["size"], here, style, **options)
-    deep.set(xlabel="modules", ylabel="test accuracy (%): best epoch (dotted: last)", xticks=dataset.layers.values)
+    deep.set(xlabel="modules", ylabel="test accuracy (%)", xticks=dataset.layers.values)
     deep.set_title(f"{dataset.attrs['data']}, blocks of {dataset.attrs['block']}")
     small.set(xlabel="neurons in a block", xscale="log", title=f"{DEPTH} modules")
     sizes = dataset["size"].values
     small.set_xticks(sizes, [str(size) for size in sizes])
     small.minorticks_off()
-    deep.legend(loc="lower left")
+    deep.legend(loc="best", title="best epoch (dotted: last)")
     return fig

@@ -17,8 +17,8 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 3c", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "5 min on two idle cores"
-FULL_TIME = "110 h on two idle cores"
+EXPECTED_TIME = "4 min on two idle cores"
+FULL_TIME = "90 h on two idle cores"
 TAU = 10 * ms
 
 
@@ -92,6 +92,6 @@ def figure(dataset):
     """Accuracy against the radius, a line for each number of iterations."""
     fig, ax = figures.subplots()
     _modules.lines(ax, dataset, "radius", "iterations", "{0}-{0}")
-    ax.set(xlabel="spectral radius", title=f"{dataset.attrs['data']}: STE, last epoch (dotted: best)")
+    ax.set(xlabel="spectral radius", title=f"{dataset.attrs['data']}: STE\n(dotted: best epoch)")
     ax.legend(title="iterations")
     return fig

@@ -23,6 +23,7 @@ from neuroplast.protocols import _modules
 
 PAPER = {"figure": "ours, on Liu et al. 2026", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "8 min on two idle cores"
+FULL_TIME = "2 h on two idle cores"
 #: How modules relax: whether all at once, and whether in small steps.
 WAYS = {
     "in turn, dt = tau": (False, False),
@@ -50,6 +51,8 @@ class Parameters(_modules.Common):
 
 
 QUICK = {"rows": 1000, "epochs": 3, "block": 16, "steps": 4, "phases": (2, 8)}
+#: Ours: modules of 1024 neurons at small steps would take weeks.
+FULL = {"rows": 0, "block": 64, "batch": 100, "epochs": 10}
 
 
 def experiment(parameters, run):

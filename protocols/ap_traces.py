@@ -24,6 +24,7 @@ from neuroplast.unittext import unit_text
 
 PAPER = {"figure": "ours, on Liu et al. 2026, figure 1d", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "1 min on two idle cores"
+FULL_TIME = "1 h on two idle cores"
 ROLES = ("RI", "SI", "RE", "SE")
 MODULES = (1, 2)
 #: Iterations of a phase of a module.
@@ -46,6 +47,7 @@ class Parameters(_modules.Common):
 
 
 QUICK = {"rows": 1000, "epochs": 1, "block": 16}
+FULL = _modules.FULL
 
 
 def experiment(parameters, run):
@@ -57,12 +59,12 @@ def experiment(parameters, run):
         learned.update(_shown.weights(net.state))
         return {}
 
-    case = _modules.Case({}, images, constants={"epe": p.epe}, nets=1)
-    before = _modules.train([case], p, run, part="learning", after=keep)
     spikes = f":max={unit_text(p.max_rate)}"
     record = [f"module{i}.{what}" for i in MODULES for what in ("z", f"spikes{spikes}")]
     times = {"tau": p.tau, "dt": p.tau / p.steps, "inference": PHASE * p.tau, "learning": PHASE * p.tau}
     shower = _shown.model(p, one, [*record, "outputs.p:at=trial"], run, epe=p.epe, **times)
+    case = _modules.Case({}, images, constants={"epe": p.epe}, nets=1)
+    before = _modules.train([case], p, run, part="learning", after=keep)
     (net,) = run.train_many([shower.job("shown", {}, 1, _images.seed(run, 0), state=learned)])
     found = net.dataset.drop_dims(["epoch", "snapshot"]).load()
     x, target = one.scale * one.test[0].astype(float), np.eye(one.classes)[one.test_labels[0]]

@@ -23,8 +23,8 @@ from neuroplast.protocols import _images, _modules, _shown
 from neuroplast.traces import Traces, combine
 
 PAPER = {"figure": "Liu et al. 2026, figure 3b, e", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "2 min on two idle cores"
-FULL_TIME = "2 h on two idle cores"
+EXPECTED_TIME = "1 min on two idle cores"
+FULL_TIME = "1 h on two idle cores"
 TAU = 10 * ms
 ERRORS = {"ste": "STE", "epe": "EPE"}
 

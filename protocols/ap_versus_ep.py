@@ -29,7 +29,7 @@ from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
-PAPER = {"figure": "Liu et al. 2026, figure 4a-c", "doi": "https://doi.org/10.7554/eLife.108237"}
+PAPER = {"figure": "Liu et al. 2026, figure 4a-c", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "5 min on two idle cores"
 FULL_TIME = "7 h on two idle cores"
 #: By number of hidden layers: iterations in the free and in the nudged phase, learning rates (Scellier and Bengio).

@@ -24,7 +24,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _accuracy, _images
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, figure 3 and appendix B", "doi": ""}
-EXPECTED_TIME = "40 min on two idle cores"
+EXPECTED_TIME = "40 min on two idle cores; 1 min with --reuse of pepita_table"
 #: Epochs in which the norm grows.
 GROWING = 50
 #: The last part of the epochs, for plateaus: that after the learning rate has fallen.

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from answers import Answers
 from numpy_torch import numpy_as_torch
 from oracles import layers as oracle
 from rich.console import Console
 
-from neuroplast.bench import pepita
+from neuroplast.bench import batches, pepita
 from neuroplast.bench.pepita_jax import JaxStep
 from neuroplast.bench.pepita_model import ModelStep, children, proportional_set_size
 from neuroplast.bench.pepita_numpy import NumpyStep
@@ -169,38 +170,20 @@ def test_memory_of_this_process_and_its_children():
     assert 10**6 < proportional_set_size(os.getpid()) < 10**10 and proportional_set_size(2**30) == 0
 
 
-class Known:
-    """Answers without measuring: 50 us for each image of a batch, others take twice and three times as long."""
+class Known(Answers):
+    """50 us for each image of a batch, others take twice and three times as long."""
 
     factors = {"neuroplast": 1, "numpy": 2, "jax": 3, "sgemm": 0.9}
     learned = {"neuroplast": [1.0, 2.0], "numpy": [1.001, 2.0], "jax": [1.0, 1.99]}
+    memory = {"most": 300_000_000, "data": 47_000_000, "weights": 3_000_000}
 
-    def __init__(self, name, core, options):
-        self.name, self.options = name.removeprefix("pepita_"), options
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def value(self, batch, dtype, name):
-        if self.name not in self.factors:
-            return {"error": "torch not installed: pip install neuroplast[bench]"}
-        if name == "memory":
-            return {"value": {"most": 300_000_000, "data": 47_000_000, "weights": 3_000_000}}
-        return {"value": self.learned[self.name]}
-
-    def measure(self, batch, dtype, steps):
-        if self.name not in self.factors:
-            return {"error": "torch not installed: pip install neuroplast[bench]"}
+    def seconds(self, batch):
         grown = sum(self.options.get("hidden", [1024])) / 1024 * self.options.get("steps", 1)
-        seconds = self.factors[self.name] * 50e-6 * batch * grown / self.options.get("threads", 1)
-        return {"seconds": seconds, "share": 1.0, "about": f"{self.name} 1"}
+        return self.factors[self.name] * 50e-6 * batch * grown / self.options.get("threads", 1)
 
 
 def test_run_reports_ratios_growth_and_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(pepita, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     console = Console(width=150, record=True, file=open("/dev/null", "w"))
     path = tmp_path / "pepita.json"
     result = pepita.run((16, 32), (1,), repeats=2, rows=200, json=path, console=console)
@@ -219,7 +202,7 @@ def test_run_reports_ratios_growth_and_memory(monkeypatch, tmp_path):
 
 
 def test_contenders_that_learn_something_else_are_refused(monkeypatch):
-    monkeypatch.setattr(pepita, "Worker", Known)
+    monkeypatch.setattr(batches, "Worker", Known)
     monkeypatch.setattr(Known, "learned", Known.learned | {"jax": [1.0, 2.1]})
     with pytest.raises(BuildError, match=r"jax learned \[1.  2.1\], and neuroplast \[1. 2.\]"):
         pepita.run(rows=2000)

@@ -4,6 +4,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from complete_runs import verdicts
 
 from neuroplast import data
 from neuroplast.catalogue import find, load
@@ -25,11 +26,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: run_protocol(name, settings=settings, out=folder / name, target="numpy")
-        for name, settings in SETTINGS.items()
-    }
+    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +38,6 @@ def runs(tmp_path_factory):
 )
 def test_run_leaves_claims_and_a_figure(runs, name, claims, texts):
     complete_runs.check(runs[name], claims, texts)
-
-
-def verdicts(module, dataset):
-    return {claim.name: claim.measure(dataset)["verdict"] for claim in module.EXPECTED}
 
 
 # -- a choice between two tilts ----------------------------------------------------------------------------------------

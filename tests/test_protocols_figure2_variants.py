@@ -25,11 +25,7 @@ MODULES = {name: load(find(name)) for name in SMALL}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Results and record of a small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: run_protocol(name, settings=settings, out=folder / name, target="numpy")
-        for name, settings in SMALL.items()
-    }
+    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), SMALL)
 
 
 def first(dataset, **chosen):

@@ -4,6 +4,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from complete_runs import verdicts
 
 from neuroplast import data
 from neuroplast.analysis.plateau import slowness
@@ -36,19 +37,13 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: run_protocol(name, settings=SMALL | SETTINGS[name], out=folder / name, target="numpy") for name in NAMES
-    }
+    settings = {name: SMALL | SETTINGS[name] for name in NAMES}
+    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), settings)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_run_leaves_claims_and_a_figure(runs, name):
     complete_runs.check(runs[name], CLAIMS[name], TEXTS[name])
-
-
-def verdicts(module, dataset):
-    return {claim.name: claim.measure(dataset)["verdict"] for claim in module.EXPECTED}
 
 
 def test_a_rate_that_is_too_large_is_survived_and_not_chosen(runs):

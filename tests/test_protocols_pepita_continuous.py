@@ -23,11 +23,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: run_protocol(name, settings=settings, out=folder / name, target="numpy")
-        for name, settings in SETTINGS.items()
-    }
+    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), SETTINGS)
 
 
 def verdicts(module, dataset):

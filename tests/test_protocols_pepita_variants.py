@@ -27,10 +27,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: run_protocol(name, settings=SMALL | SETTINGS[name], out=folder / name, target="numpy") for name in NAMES
-    }
+    settings = {name: SMALL | SETTINGS[name] for name in NAMES}
+    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), settings)
 
 
 @pytest.mark.parametrize(

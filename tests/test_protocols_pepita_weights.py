@@ -6,6 +6,7 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from complete_runs import verdicts
 
 from neuroplast import data
 from neuroplast.catalogue import find, load
@@ -28,10 +29,6 @@ def weights(tmp_path_factory):
 def embedded(tmp_path_factory):
     settings = SMALL | {"samples": 60, "perplexity": 5.0, "neighbours": 3}
     return run_protocol("pepita_tsne", settings=settings, out=tmp_path_factory.mktemp("t") / "run", target="numpy")
-
-
-def verdicts(module, dataset):
-    return {claim.name: claim.measure(dataset)["verdict"] for claim in module.EXPECTED}
 
 
 # -- weights -------------------------------------------------------------------------------------------------

@@ -19,12 +19,8 @@ SMALL_TIMESTEP = {"trials": 4, "nets": 2, "N": 5, "period": 20 * ms, "steps": (5
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Results and record of a small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
     settings = {"rflo_periodic": SMALL_PERIODIC, "rflo_timestep": SMALL_TIMESTEP}
-    return {
-        name: run_protocol(name, settings=values, out=folder / name, target="numpy")
-        for name, values in settings.items()
-    }
+    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), settings)
 
 
 def test_periodic_trains_every_net_by_both_rules(runs):

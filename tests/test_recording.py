@@ -355,7 +355,7 @@ def test_command_that_goes_on_has_the_records(protocol, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("neuroplast.protocol.train_many", stopped)
+    monkeypatch.setattr("neuroplast.experiment.train_many", stopped)
     words = ["run", protocol, "--target", "numpy", "--record", "units.h:trials=-1"]
     ended = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
     assert "neuroplast run nets.py --record units.h:trials=-1 --target numpy --resume" in ended.output

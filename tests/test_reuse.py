@@ -24,10 +24,7 @@ class Compiled(FakeSimulation):
 
     def __init__(self, program="a program", **options):
         super().__init__(**options)
-        self.program_text = program
-
-    def identity(self, counts=None):
-        return self.program_text
+        self.identity = program
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +73,7 @@ def test_folders_without_such_nets_are_refused(tmp_path):
 
 
 def test_a_run_takes_the_nets_of_another_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(FakeSimulation, "identity", lambda self, counts=None: "toy", raising=False)
+    monkeypatch.setattr(FakeSimulation, "identity", "toy", raising=False)
 
     def run(out, *more):
         command = ["run", TOY, "--quick", "--target", "numpy", "--out", str(tmp_path / out), *more]
@@ -89,6 +86,26 @@ def test_a_run_takes_the_nets_of_another_and_says_so(tmp_path, monkeypatch):
     assert len(second["taken"]) == 4 and all(str(tmp_path / "first") in source for source in second["taken"].values())
     refused = run("third", "--reuse", str(tmp_path / "nowhere"))
     assert refused.exit_code == 2 and not (tmp_path / "third").exists()
+
+
+def test_an_interrupted_run_goes_on_with_what_it_takes(tmp_path, monkeypatch, trained):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuroplast.experiment.train_many", interrupted)
+    command = [
+        "run",
+        TOY,
+        "--quick",
+        "--target",
+        "numpy",
+        "--out",
+        str(tmp_path / "run"),
+        "--reuse",
+        str(trained.folder),
+    ]
+    said = CliRunner().invoke(app, command, env={"COLUMNS": "300"}).output
+    assert f"--target numpy --reuse {trained.folder} --resume" in " ".join(said.split())
 
 
 def learner(rows, mask=None, every=1):
@@ -111,8 +128,8 @@ def test_the_identity_of_a_simulation_follows_from_program_data_constants_and_se
         "other selection": learner(rows, mask, every=2),
         "other program": learner(rows),
     }
-    found = {name: simulation.identity() for name, simulation in cases.items()}
+    found = {name: simulation.identity for name, simulation in cases.items()}
     assert len(set(found.values())) == len(cases)
-    assert learner(rows.copy(), mask).identity() == found["one"]
+    assert learner(rows.copy(), mask).identity == found["one"]
     start("numpy")
-    assert Simulation(Schedule([Event("event", [Population(1, "x : 1")])]), namespace={}).identity() == ""
+    assert Simulation(Schedule([Event("event", [Population(1, "x : 1")])]), namespace={}).identity == ""

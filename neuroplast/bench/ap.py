@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from neuroplast.bench.ap_problem import CASES, MODULES
-from neuroplast.bench.pepita import make_table, summary, undisturbed
+from neuroplast.bench.batches import (
+    check_names,
+    check_numbers,
+    compare_results,
+    make_table,
+    measure,
+    measure_memory,
+    print_remarks,
+    versions,
+)
 from neuroplast.bench.pepita_problem import write_images
-from neuroplast.bench.report import check_file, disturbance, show, show_time
+from neuroplast.bench.report import check_file, show, show_time
 from neuroplast.bench.rflo import divide, processor_name
-from neuroplast.bench.worker import Worker
-from neuroplast.errors import BuildError, InputError
 from neuroplast.files import write_json
 
 CONTENDERS = ("neuroplast", "torch")
 #: How many times as long PyTorch should at least take.
 TARGETS = {"STE 8-8": 1.5, "EPE 8-4": 1.5, "plastic": 1.0}
-#: Largest relative difference between what contenders learn in three steps, in single precision.
-SAME = 0.02
 
 
 def run(
@@ -68,19 +71,25 @@ def run(
     BuildError
         If neuroplast's own step cannot be run, or a contender computes something else.
     """
-    check(batches, threads, repeats, seconds, contenders, cases, rows)
+    check_names("ap", "contenders", contenders, CONTENDERS, some=True)
+    check_names("ap", "cases", cases, CASES, some=True)
+    check_numbers("ap", batches, threads, repeats, seconds, rows)
     check_file("ap", json)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     found = {}
     with tempfile.TemporaryDirectory(prefix="neuroplast-bench-") as folder:
         write_images(folder, rows)
         for case in cases:
-            compare_results(contenders, folder, cores[-1:], case, batches[0])
+            compare_results("ap", contenders, cores[-1:], batches[0], f", in '{case}'", folder=folder, case=case)
         for number in (n for n in threads if n == 1 or n <= len(cores)):
             pinned = cores[-number:] if cores else None
             for case in cases:
-                found |= measure(contenders, case, batches, number, pinned, repeats, seconds, folder)
-        memory = {name: measure_memory(name, folder, cores[-1:], batches[0]) for name in contenders}
+                options = {"folder": folder, "threads": number, "case": case}
+                both = {name: (name, options) for name in contenders}
+                steps = {batch: choose_steps(batch, seconds) for batch in batches}
+                times = measure("ap", both, pinned, steps, repeats)
+                found |= {(number, case, *key): row for key, row in times.items()}
+        memory = {name: measure_memory("ap", name, cores[-1:], batches[0], folder=folder) for name in contenders}
     measured = [
         {"threads": number, "case": case, "batch": batch, "contender": name, **row}
         for (number, case, batch, name), row in found.items()
@@ -90,7 +99,7 @@ def run(
         "rows": measured,
         "ratios": [compare(found, key) for key in dict.fromkeys(key[:3] for key in found)],
         "memory": memory,
-        "about": {row["contender"]: row["samples"][-1]["about"] for row in measured if "samples" in row},
+        "about": versions(measured),
     }
     if json:
         write_json(Path(json), result)
@@ -98,66 +107,9 @@ def run(
     return result
 
 
-def check(batches, threads, repeats, seconds, contenders, cases, rows):
-    """Refuse what cannot be measured before anything has been compiled."""
-    for name, values, allowed in (("contenders", contenders, CONTENDERS), ("cases", cases, CASES)):
-        wrong = [value for value in values if value not in allowed]
-        if wrong or not values:
-            raise InputError(f"bench ap: {name} should be of {', '.join(allowed)}. Got {list(values)} instead.")
-    if min((*batches, *threads, repeats), default=0) < 1 or not batches or not threads or seconds <= 0:
-        raise InputError(
-            "bench ap: batches, threads and repeats should be at least 1 and seconds above 0. Got "
-            f"batches={tuple(batches)}, threads={tuple(threads)}, {repeats=}, {seconds=} instead."
-        )
-    if rows < 3 * max(batches):
-        raise InputError(f"bench ap: rows should be three batches at least. Got {rows} of {max(batches)} instead.")
-
-
 def choose_steps(batch, seconds):
     """Steps of a sample: about `seconds` of PyTorch on a current core."""
     return max(3, round(seconds / (500e-6 * batch)))
-
-
-def worker(name, pinned, **options):
-    """A contender's process."""
-    return Worker(f"ap_{name}", pinned if not pinned or len(pinned) > 1 else pinned[0], options)
-
-
-def compare_results(contenders, folder, core, case, batch):
-    """Refuse contenders that learn something else than the first; those that are not installed are passed over."""
-    learned = {}
-    for name in contenders:
-        with worker(name, core, folder=folder, case=case) as process:
-            answer = process.value(batch, "float32", "changed")
-        if "value" in answer:
-            learned[name] = np.array(answer["value"])
-        elif name == "neuroplast":
-            raise BuildError(f"bench ap: {answer['error']}")
-    for name, values in learned.items():
-        first = next(iter(learned.values()))
-        if not np.allclose(values, first, rtol=SAME, atol=0):
-            raise BuildError(f"bench ap: {name} learned {values}, and {next(iter(learned))} {first}, in '{case}'.")
-
-
-def measure(names, case, batches, threads, pinned, repeats, seconds, folder):
-    """Summary of each contender's samples by (threads, case, batch, name); they take turns."""
-    answers = {(threads, case, batch, name): [] for batch in batches for name in names}
-    with ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(worker(name, pinned, folder=folder, threads=threads, case=case)) for name in names
-        }
-        for _ in range(repeats):
-            for batch in batches:
-                for name, process in workers.items():
-                    sample = undisturbed(process, batch, choose_steps(batch, seconds))
-                    answers[threads, case, batch, name].append(sample)
-    return {key: summary(found) for key, found in answers.items()}
-
-
-def measure_memory(name, folder, core, batch):
-    """What an epoch of a contender's steps needs, in bytes."""
-    with worker(name, core, folder=folder) as process:
-        return process.value(batch, "float32", "memory").get("value")
 
 
 def compare(found, key):
@@ -180,12 +132,7 @@ def print_result(result, contenders, console):
     for name, memory in result["memory"].items():
         if memory and memory["most"]:
             console.print(in_words(name, memory), highlight=False)
-    for name, about in result["about"].items():
-        console.print(f"{name}: {about}" if about else name, highlight=False, markup=False)
-    for error in dict.fromkeys(row["error"] for row in result["rows"] if "error" in row):
-        console.print(error, highlight=False, markup=False)
-    kept = [row for row in result["rows"] if "kept" in row]
-    console.print(f"medians on {result['processor']}, ± half of the range{disturbance(kept)}", highlight=False)
+    print_remarks(result, console)
 
 
 def in_words(name, memory):

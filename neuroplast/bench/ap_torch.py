@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
-
-import numpy as np
 
 from neuroplast.bench.ap_problem import ALPHA, BETAS, EPSILON, ETA, MODULES, Contender
 from neuroplast.bench.pepita_model import proportional_set_size
-from neuroplast.bench.pepita_torch import load_torch
+from neuroplast.bench.pepita_torch import Eager
 
 
-class TorchStep(Contender):
+class TorchStep(Eager, Contender):
     """Adjoint propagation in PyTorch, as the authors write it but in place; see `ap_problem.Contender`.
 
     Adam is PyTorch's fused one, the fastest that it has for this processor.
@@ -23,17 +20,13 @@ class TorchStep(Contender):
         If PyTorch is not installed.
     """
 
+    mode = "no_grad"  # as PyTorch's optimisers run
+
     def __init__(self, batch, dtype, folder, **options):
-        torch = self.torch = load_torch()
         super().__init__(batch, dtype, folder, **options)
-        torch.set_num_threads(self.threads)
-        self.about = f"torch {torch.__version__}"
-        problem = self.problem
+        torch, problem = self.torch, self.problem
         columns, (block, classes) = problem.images.shape[1], problem.weights["w_out"].shape
         self.RI, self.SI, self.RE, self.SE = (slice(i * block, (i + 1) * block) for i in range(4))
-        # A map that may be written to (and is not): PyTorch warns of others.
-        self.images = torch.from_numpy(np.memmap(problem.images.filename, np.uint8, "c", shape=problem.images.shape))
-        self.labels = torch.from_numpy(problem.labels).long()
         self.w = {name: torch.from_numpy(w.copy()) for name, w in problem.weights.items()}
         self.recurrent = [torch.from_numpy(w.copy()) for w in problem.recurrent]
         self.there = [w.ne(0).float() for w in self.recurrent]
@@ -45,25 +38,15 @@ class TorchStep(Contender):
             for w in group["params"]:
                 w.grad = torch.zeros_like(w)
         self.adam = torch.optim.Adam(groups, lr=ETA, betas=BETAS, eps=EPSILON, fused=True)
-        self.bytes = torch.empty((batch, columns), dtype=torch.uint8)
         self.x, self.out = torch.empty((batch, columns)), torch.empty((batch, classes))
         self.c, self.sent = torch.empty((MODULES, batch, block)), torch.empty((batch, block))
         self.u, self.z, self.z_0 = (torch.empty((MODULES, batch, 4 * block)) for _ in range(3))
-        self.copies = torch.arange(batch)
 
     def learned(self):
         """The weights that learn, as they are now."""
         plastic = self.recurrent if self.case["plastic"] else ()
         found = {**self.w, **{f"rec_{i}": w for i, w in enumerate(plastic)}}
         return {name: w.numpy() for name, w in found.items()}
-
-    def time(self, steps):
-        """Run `steps` more steps; returns seconds per step."""
-        with self.torch.no_grad():
-            start = time.perf_counter()
-            for _ in range(steps):
-                self.step(self.torch.from_numpy(self.rows()))
-            return (time.perf_counter() - start) / steps
 
     def memory(self):
         """Bytes: what this process has after an epoch (Linux; None elsewhere), of the data, the weights."""

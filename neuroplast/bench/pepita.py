@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from neuroplast.bench.batches import (
+    check_names,
+    check_numbers,
+    compare_results,
+    make_table,
+    measure,
+    measure_memory,
+    print_remarks,
+    versions,
+)
 from neuroplast.bench.pepita_problem import COLUMNS, ROWS, write_images
-from neuroplast.bench.report import check_file, disturbance, show, show_time
+from neuroplast.bench.report import check_file, show, show_time
 from neuroplast.bench.rflo import divide, processor_name
-from neuroplast.bench.timing import QUIET_SHARE, summarize
-from neuroplast.bench.worker import Worker
-from neuroplast.errors import BuildError, InputError
 from neuroplast.files import write_json
 
 CONTENDERS = ("neuroplast", "numpy", "torch", "jax")
@@ -26,8 +30,6 @@ GROWTH = {
     "width": [{"hidden": [width]} for width in (256, 512, 1024, 2048)],
     "dt": [{"steps": steps} for steps in (1, 2, 4, 10, 20)],
 }
-#: Largest relative difference between what contenders learn in three steps, in single precision.
-SAME = 0.02
 
 
 def run(
@@ -73,19 +75,25 @@ def run(
     BuildError
         If neuroplast's own step cannot be run, or a contender computes something else.
     """
-    check(batches, threads, repeats, seconds, contenders, growth, rows)
+    check_names("pepita", "contenders", contenders, CONTENDERS)
+    check_names("pepita", "growth", growth, GROWTH)
+    check_numbers("pepita", batches, threads, repeats, seconds, rows)
     check_file("pepita", json)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     with tempfile.TemporaryDirectory(prefix="neuroplast-bench-") as folder:
         write_images(folder, rows)
-        compare_results(contenders, folder, cores[-1:])
+        compare_results("pepita", contenders, cores[-1:], 64, folder=folder, keep=1.0)
         found = {}
         for number in (n for n in threads if n == 1 or n <= len(cores)):
             pinned = cores[-number:] if cores else None
-            with ExitStack() as stack:
-                found |= measure(stack, [*contenders, "sgemm"], batches, number, pinned, repeats, seconds, folder)
+            options = {"folder": folder, "threads": number}
+            all_of_them = {name: (name, options) for name in (*contenders, "sgemm")}
+            steps = {batch: choose_steps(batch, seconds) for batch in batches}
+            times = measure("pepita", all_of_them, pinned, steps, repeats)
+            found |= {(number, *key): row for key, row in times.items()}
         grown = {name: measure_growth(GROWTH[name], repeats, seconds, folder, cores[-1:]) for name in growth}
-        memory = measure_memory(folder, cores[-1:]) if "neuroplast" in contenders else None
+        ours = "neuroplast" in contenders
+        memory = measure_memory("pepita", "neuroplast", cores[-1:], 64, folder=folder) if ours else None
     measured = [
         {"threads": number, "batch": batch, "contender": name, **row} for (number, batch, name), row in found.items()
     ]
@@ -95,7 +103,7 @@ def run(
         "ratios": [compare(measured, *case, contenders) for case in dict.fromkeys(key[:2] for key in found)],
         "growth": grown,
         "memory": memory,
-        "about": {row["contender"]: row["samples"][-1]["about"] for row in measured if "samples" in row},
+        "about": versions(measured),
     }
     if json:
         write_json(Path(json), result)
@@ -103,88 +111,16 @@ def run(
     return result
 
 
-def check(batches, threads, repeats, seconds, contenders, growth, rows):
-    """Refuse what cannot be measured before anything has been compiled."""
-    for name, values, allowed in (("contenders", contenders, CONTENDERS), ("growth", growth, GROWTH)):
-        wrong = [value for value in values if value not in allowed]
-        if wrong:
-            raise InputError(f"bench pepita: {name} should be of {', '.join(allowed)}. Got {wrong} instead.")
-    if min((*batches, *threads, repeats), default=0) < 1 or not batches or not threads or seconds <= 0:
-        raise InputError(
-            "bench pepita: batches, threads and repeats should be at least 1 and seconds above 0. Got "
-            f"batches={tuple(batches)}, threads={tuple(threads)}, {repeats=}, {seconds=} instead."
-        )
-    if rows < 3 * max(batches):
-        raise InputError(f"bench pepita: rows should be three batches at least. Got {rows} of {max(batches)} instead.")
+def measure_growth(cases, repeats, seconds, folder, core, batch=64):
+    """Our step in several networks, which take turns on one core."""
+    networks = {number: ("neuroplast", {"folder": folder, **case}) for number, case in enumerate(cases)}
+    found = measure("pepita", networks, core, {batch: choose_steps(batch, seconds)}, repeats)
+    return [case | found[batch, number] for number, case in enumerate(cases)]
 
 
 def choose_steps(batch, seconds):
     """Steps of a sample: about `seconds` on a current core."""
     return max(3, round(seconds / (65e-6 * batch)))
-
-
-def worker(name, pinned, **options):
-    """A contender's process."""
-    return Worker(f"pepita_{name}", pinned if not pinned or len(pinned) > 1 else pinned[0], options)
-
-
-def compare_results(contenders, folder, core):
-    """Refuse contenders that learn something else than the first; those that are not installed are passed over."""
-    learned = {}
-    for name in contenders:
-        with worker(name, core, folder=folder, keep=1.0) as process:
-            answer = process.value(64, "float32", "changed")
-        if "value" in answer:
-            learned[name] = np.array(answer["value"])
-        elif name == "neuroplast":
-            raise BuildError(f"bench pepita: {answer['error']}")
-    for name, values in learned.items():
-        first = next(iter(learned.values()))
-        if not np.allclose(values, first, rtol=SAME, atol=0):
-            raise BuildError(f"bench pepita: {name} learned {values}, and {next(iter(learned))} {first}.")
-
-
-def measure(stack, names, batches, threads, pinned, repeats, seconds, folder):
-    """Summary of each contender's samples by (threads, batch, name); they take turns."""
-    workers = {name: stack.enter_context(worker(name, pinned, folder=folder, threads=threads)) for name in names}
-    answers = {(threads, batch, name): [] for batch in batches for name in names}
-    for _ in range(repeats):
-        for batch in batches:
-            for name, process in workers.items():
-                answers[threads, batch, name].append(undisturbed(process, batch, choose_steps(batch, seconds)))
-    return {key: summary(found) for key, found in answers.items()}
-
-
-def undisturbed(process, batch, steps, attempts=3):
-    """One sample, taken again while other processes had a part of the cores, up to so many times."""
-    for _ in range(attempts):
-        answer = process.measure(batch, "float32", steps)
-        if answer.get("share", 1) >= QUIET_SHARE:
-            break
-    return answer
-
-
-def summary(answers):
-    """Summary of samples, or the first error."""
-    errors = [answer["error"] for answer in answers if "error" in answer]
-    return {"error": errors[0]} if errors else summarize(answers) | {"samples": answers}
-
-
-def measure_growth(cases, repeats, seconds, folder, core, batch=64):
-    """Our step in several networks, which take turns on one core."""
-    with ExitStack() as stack:
-        workers = [stack.enter_context(worker("neuroplast", core, folder=folder, **case)) for case in cases]
-        answers = [[] for _ in cases]
-        for _ in range(repeats):
-            for process, found in zip(workers, answers, strict=True):
-                found.append(undisturbed(process, batch, choose_steps(batch, seconds)))
-    return [case | summary(found) for case, found in zip(cases, answers, strict=True)]
-
-
-def measure_memory(folder, core):
-    """What an epoch of neuroplast's step needs, in bytes."""
-    with worker("neuroplast", core, folder=folder) as process:
-        return process.value(64, "float32", "memory").get("value")
 
 
 def compare(rows, threads, batch, contenders):
@@ -214,20 +150,7 @@ def print_result(result, contenders, console):
         console.print(growth_table(name, cases))
     if result["memory"] and result["memory"]["most"]:
         console.print(in_words(result["memory"]), highlight=False)
-    for name, about in result["about"].items():
-        console.print(f"{name}: {about}" if about else name, highlight=False, markup=False)
-    for error in dict.fromkeys(row["error"] for row in result["rows"] if "error" in row):
-        console.print(error, highlight=False, markup=False)
-    kept = [row for row in (*result["rows"], *sum(result["growth"].values(), [])) if "kept" in row]
-    console.print(f"medians on {result['processor']}, ± half of the range{disturbance(kept)}", highlight=False)
-
-
-def make_table(title, columns):
-    """Table of numbers."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+    print_remarks(result, console, sum(result["growth"].values(), []))
 
 
 def growth_table(name, cases):

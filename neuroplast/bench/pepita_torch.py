@@ -25,7 +25,44 @@ def load_torch():
     return torch
 
 
-class TorchStep(Contender):
+class Eager:
+    """A step in eager PyTorch on batches of images; a mixin of a `Contender`'s class.
+
+    Attributes
+    ----------
+    images, labels : Tensor
+    bytes : Tensor, shape (batch, columns)
+        Takes the images of a batch.
+    copies : Tensor
+        Numbers of the images of a batch.
+    mode : str
+        Context of `torch` in which steps run.
+    """
+
+    mode = "inference_mode"
+
+    def take(self, problem, batch, threads):
+        """Take batches of a problem's images, from the first one on; make tensors of them."""
+        torch = self.torch = load_torch()
+        super().take(problem, batch, threads)
+        torch.set_num_threads(threads)
+        self.about = f"torch {torch.__version__}"
+        # A map that may be written to (and is not): PyTorch warns of others.
+        self.images = torch.from_numpy(np.memmap(problem.images.filename, np.uint8, "c", shape=problem.images.shape))
+        self.labels = torch.from_numpy(problem.labels).long()
+        self.bytes = torch.empty((batch, problem.images.shape[1]), dtype=torch.uint8)
+        self.copies = torch.arange(batch)
+
+    def time(self, steps):
+        """Run `steps` more steps; returns seconds per step."""
+        with getattr(self.torch, self.mode)():
+            start = time.perf_counter()
+            for _ in range(steps):
+                self.step(self.torch.from_numpy(self.rows()))
+            return (time.perf_counter() - start) / steps
+
+
+class TorchStep(Eager, Contender):
     """PEPITA in PyTorch; see `neuroplast.bench.pepita_problem.Contender`.
 
     Dropout compares random integers with a threshold, which takes two thirds of the time of `bernoulli_`.
@@ -37,18 +74,12 @@ class TorchStep(Contender):
     """
 
     def __init__(self, batch, dtype, folder, **options):
-        torch = self.torch = load_torch()
         super().__init__(batch, dtype, folder, **options)
-        torch.set_num_threads(self.threads)
-        self.about = f"torch {torch.__version__}"
-        problem = self.problem
+        torch, problem = self.torch, self.problem
         sizes, columns = [w.shape[1] for w in problem.weights], problem.images.shape[1]
-        # A map that may be written to (and is not): PyTorch warns of others.
-        self.images = torch.from_numpy(np.memmap(problem.images.filename, np.uint8, "c", shape=problem.images.shape))
-        self.labels, self.feedback = torch.from_numpy(problem.labels).long(), torch.from_numpy(problem.feedback)
+        self.feedback = torch.from_numpy(problem.feedback)
         self.w = [torch.from_numpy(w.copy()) for w in problem.weights]
         self.v = [torch.zeros_like(w) for w in self.w]
-        self.bytes, self.copies = torch.empty((batch, columns), dtype=torch.uint8), torch.arange(batch)
         self.x, self.shifted = (torch.empty((batch, columns)) for _ in range(2))
         self.m, self.r = ([torch.empty((batch, n)) for n in sizes] for _ in range(2))
         self.mask = [torch.ones((batch, n)) for n in sizes[:-1]]
@@ -59,14 +90,6 @@ class TorchStep(Contender):
     def weights(self):
         """The weights as they are now."""
         return [w.numpy() for w in self.w]
-
-    def time(self, steps):
-        """Run `steps` more steps; returns seconds per step."""
-        with self.torch.inference_mode():
-            start = time.perf_counter()
-            for _ in range(steps):
-                self.step(self.torch.from_numpy(self.rows()))
-            return (time.perf_counter() - start) / steps
 
     def step(self, rows):
         """Learn from a batch."""

@@ -181,8 +181,11 @@ class CppDevice(InitialValues, CPPStandaloneDevice):
         self.code_lines["before_start"] = ["neuroplast::arguments(args);"]
         self.code_lines["before_end"] = ["neuroplast::finish();"]
         unread = {self.get_array_name(v, access_data=False) for v in self.unread_indices()}
-        sizes = [step for step in self.main_queue if step[0] == "resize_array" and step[1][0] in unread]
-        self.main_queue = [step for step in self.main_queue if step not in sizes]
+        self.main_queue = [
+            (kind, arguments)
+            for kind, arguments in self.main_queue
+            if not (kind == "resize_array" and arguments[0] in unread)
+        ]
         self.main_queue.append(("insert_code", "neuroplast::run();"))
         self.networks, self.synapses = set(), set()
         self.clocks = {self.defaultclock}

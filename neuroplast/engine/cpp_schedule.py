@@ -13,6 +13,7 @@ from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.operations import NativeOperation, access_of
 from neuroplast.engine.schedule import Loop, Phase
 from neuroplast.engine.targets import named_arrays
+from neuroplast.engine.trimming import find_parts
 
 
 @dataclass
@@ -27,9 +28,12 @@ class Program:
     saved: set  # names of the arrays that are state
     watched: set  # names of the arrays that must stay finite
     lasting: list = field(init=False)  # variables, see `_lasting`
+    parts: dict = field(init=False)  # see `neuroplast.engine.trimming`
 
     def __post_init__(self):
         self.lasting = _lasting(self)
+        operations = {name: [call.operation for call in calls] for name, calls in self.calls.items()}
+        self.parts = find_parts(self.schedule, operations)
 
 
 def generate(program):
@@ -283,7 +287,8 @@ def _steps(program, node, calls):
     for call in calls:
         run = _run_call(program, call.operation, node)
         if call.kind == "run":
-            lines.append(f"    {run}")
+            part = program.parts.get((node.name, call.operation.name))
+            lines.append(f"    {run if part is None else _trimmed(run, part, count)}")
         elif call.kind == "take":
             taken = [f"_take_{name}();" for name, updater, _ in call.fused.buffers if updater is call.operation]
             lines.append(f"    if (_first) {run} else {{ {' '.join(taken)} }}")
@@ -296,6 +301,18 @@ def _steps(program, node, calls):
         begin = "" if node.follows is None else "_begin + "
         lines.append(f"NP_{ENDED}[{followed.index(node.name)}] = {begin}{count};")
     return lines
+
+
+def _trimmed(run, part, count):
+    """A sum's call, in the last step onto those of its neurons that are wanted, if two passes of the loop follow."""
+    ranges = ", ".join(f"{{{first}, {stop}}}" for first, stop in part.ranges)
+    conditions = [f"_step == {count} - 1", f"_pass_{part.loop.name} + 2 < count_{part.loop.name}"]
+    conditions.append(f"position - 1 + {2 * len(part.loop.body)} < until")
+    conditions += [f"count_{phase.name} > 0" for phase in part.loop.body if isinstance(phase, Phase)]
+    return (
+        f"{{ static const std::vector<Range> _part{{{ranges}}}; if ({' && '.join(conditions)}) only = &_part; "
+        f"{run} only = nullptr; }}"
+    )
 
 
 def _run_call(program, operation, node):

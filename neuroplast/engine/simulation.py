@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from brian2.core.clocks import Clock
@@ -140,7 +141,8 @@ class Simulation:
         binary = getattr(self._backend, "binary", None)
         return None if binary is None else (binary.name, self._backend.cached)
 
-    def identity(self, counts=None):
+    @cached_property
+    def identity(self):
         """Hash of all that results follow from besides state, seed and counts: program, constants, data, selections.
 
         Returns

@@ -5,8 +5,8 @@ The error of step t is backpropagated through the t steps before it, and the mea
 
     dz/ds = (-z + W^T delta)/tau + W_out^T err tau/t
 
-It is the gradient of the sum of |err(t)|^2 tau/(2t): early errors count for more. At dt = tau, tau/t is one over the
-number of steps.
+It is the gradient of the sum of ``|err(t)|^2 tau/(2t)``: early errors count for more. At dt = tau, tau/t is one over
+the number of steps.
 """
 
 from dataclasses import replace

@@ -18,7 +18,7 @@
         static neuroplast::Sparse<{{real}}> _sparse(_syn, {{_n_in}}, {{_n_out}}, {{_n_post}}, {{_turned}});
         {% if term[_other] %}
         {{ _factors.load(term, _other) }}
-        static {{real}}* const _product = new {{real}}[{{_rows * _batch}}];
+        static {{real}}* const _product = new {{real}}[{{_rows * _batch}}]();  // parts of it may never be made
         neuroplast::product(_sparse, {{_turned}}, {{_n_out}}, {{_batch}}, {{_n_in}}, _syn, {{_n_post}}, _{{_operand}}, false, _product);
         for (int _e = 0; _e < {{_rows * _batch}}; _e++)
             _out[_e] {{'=' if loop.first else '+='}} _{{_other}}[_e]*_product[_e];

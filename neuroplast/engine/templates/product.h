@@ -1,18 +1,20 @@
-// What a (summed) variable of a batch is: a product of weights and activity, less what need not be multiplied.
+// What a (summed) variable of a batch is: a product of weights and activity, without what is zero.
 #ifndef NEUROPLAST_PRODUCT_H
 #define NEUROPLAST_PRODUCT_H
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "sparse.h"
 #include "gemm.h"
+#include "sparse.h"
 
 namespace neuroplast {
 // Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
 namespace {
 
-// Neurons onto which the next sum is wanted; all if null. The schedule sets it where nothing reads the others.
+// Neurons onto which the next sum is wanted; all if null. The schedule sets it where the others are written anew before
+// they are read.
 const std::vector<Range>* only = nullptr;
 
 // Products of less work than this are made as they are.
@@ -27,10 +29,9 @@ template <class T> std::vector<Range> find_filled(const T* z, int64_t neurons, i
     std::vector<Range> found;
     for (int64_t first = 0; first < neurons; first += strip) {
         const int64_t stop = std::min(first + strip, neurons);
-        const T *at = z + first * copies, *const end = z + stop * copies;
         bool zero = true;
-        for (; zero && at < end; at += together)
-            for (int64_t i = 0; i < std::min<int64_t>(together, end - at); i++) zero &= at[i] == 0;
+        for (int64_t i = first * copies; zero && i < stop * copies; i += together)
+            for (int64_t e = i; e < std::min(i + together, stop * copies); e++) zero &= z[e] == 0;
         if (zero) continue;
         if (!found.empty() && found.back().stop == first) found.back().stop = stop;
         else found.push_back({first, stop});
@@ -42,26 +43,26 @@ template <class T> std::vector<Range> find_filled(const T* z, int64_t neurons, i
 // n_in rows, or, with `turned`, of n_out rows of length ld. A neuron that is zero in all copies adds nothing, and is
 // not multiplied if its neighbours are zero too.
 template <class T>
-__attribute__((noinline))
-inline void product(Sparse<T>& sparse, bool turned, int64_t n_out, int64_t copies, int64_t n_in, const T* W, int64_t ld,
-                    const T* z, bool add, T* out)
+__attribute__((noinline))  // once for all operations, as gemm
+inline void product(Sparse<T>& sparse, bool turned, int64_t n_out, int64_t copies, int64_t n_in, const T* W,
+                    int64_t ld, const T* z, bool add, T* out)
 {
     const bool large = n_out * copies * n_in >= least_work;
-    const std::vector<Range> wanted = only != nullptr ? *only : std::vector<Range>{{0, n_out}};
     const std::vector<Range> filled = large ? find_filled(z, n_in, copies) : std::vector<Range>{{0, n_in}};
+    const std::vector<Range> wanted = only != nullptr ? *only : std::vector<Range>{{0, n_out}};
     if (filled.empty() && !add)
-        for (const Range& part : wanted) std::fill(out + part.first * copies, out + part.stop * copies, T(0));
+        for (const Range& to : wanted) std::fill(out + to.first * copies, out + to.stop * copies, T(0));
     if (filled.empty()) return;
     if (large && copies >= 16 && sparse.suits()) {
-        sparse.multiply(wanted, filled, z, copies, add, out);
+        sparse.multiply(filled, wanted, z, copies, add, out);
         return;
     }
     for (const Range& to : wanted)
         for (const Range& from : filled) {
             const T* const weights = turned ? W + to.first * ld + from.first : W + from.first * ld + to.first;
             const bool onto = add || from.first != filled[0].first;
-            gemm(!turned, false, to.size(), copies, from.size(), T(1), weights, ld, z + from.first * copies, copies,
-                 T(onto), out + to.first * copies, copies);
+            gemm(!turned, false, to.stop - to.first, copies, from.stop - from.first, T(1), weights, ld,
+                 z + from.first * copies, copies, T(onto), out + to.first * copies, copies);
         }
 }
 

@@ -1,9 +1,9 @@
 // Sums over synapses of which many have no weight: only the others are multiplied.
 //
-// A panel of some copies is summed at a time. Its part of the presynaptic neurons is copied in blocks that fit the first
-// cache; for each postsynaptic neuron the sums over a block stay in the registers, and each weight costs a broadcast
-// and a product for each vector. Neurons of a block are taken in the order of how many weights they have in it: the
-// processor then foresees where each list ends.
+// A panel of some copies is summed at a time. Its part of the presynaptic neurons is copied in blocks that fit the
+// first cache; for each postsynaptic neuron the sums over a block stay in the registers, and each weight costs a
+// broadcast and a product for each vector. Neurons of a block are taken in the order of how many weights they have in
+// it: the processor then foresees where each list ends.
 //
 // Each element is the same sum in the same order, however the panels are shared out, and whatever the weights were
 // before: which way it is made follows from the weights as they are.
@@ -17,6 +17,13 @@
 
 #include "pool.h"
 
+// Keeps a vector that two products share in a register: it is loaded once, not once for each of them.
+#ifdef __AVX512F__
+#define NEUROPLAST_KEEP(vector) asm("" : "+v"(vector))
+#else
+#define NEUROPLAST_KEEP(vector) (void)0
+#endif
+
 namespace neuroplast {
 // Unnamed, so that a translation unit compiled with other flags cannot lend its copies of the functions to another.
 namespace {
@@ -24,7 +31,6 @@ namespace {
 // Neurons first, ..., stop - 1.
 struct Range {
     int64_t first, stop;
-    int64_t size() const { return stop - first; }
 };
 
 // Weights that stay the same for several sums, and how often an operation has written them.
@@ -53,17 +59,18 @@ public:
             if (each.data == W) weights_ = &each;
     }
 
-    // Whether the weights last for several sums and few enough of them are not zero; looks at them if they have changed.
+    // Whether the weights last for several sums and few enough of them are not zero; looks at them if they have
+    // changed.
     bool suits()
     {
         if (weights_ != nullptr && seen_ != weights_->changes) look();
         return weights_ != nullptr && suits_;
     }
 
-    // out = (or, with `add`, +=) the sums onto the neurons in `wanted`, from those in `filled`: all others are zero.
+    // out = (or, with `add`, +=) the sums from the neurons in `filled`, all others are zero, onto those in `wanted`.
     // Neuron i of z and of out has its copies from i*copies on.
-    void multiply(const std::vector<Range>& wanted, const std::vector<Range>& filled, const T* z, int64_t copies, bool add,
-                  T* out) const
+    void multiply(const std::vector<Range>& filled, const std::vector<Range>& wanted, const T* z, int64_t copies,
+                  bool add, T* out) const
     {
         std::vector<char> chosen(n_out_, 0);
         for (const Range& part : wanted) std::fill(chosen.begin() + part.first, chosen.begin() + part.stop, 1);
@@ -83,8 +90,13 @@ public:
     }
 
 private:
-    // Where more of the weights are there, the product of the whole matrix takes less time.
+    // Where more of the weights are there, the product of the whole matrix may take less time (measured with AVX-512,
+    // guessed for others).
+#ifdef __AVX512F__
     static constexpr double most_dense = 0.5;
+#else
+    static constexpr double most_dense = 0.3;
+#endif
     static constexpr int64_t lanes = 64 / sizeof(T), width = 4 * lanes, block = 128;
     static constexpr int64_t sampled = 61;  // of so many rows, one tells that a matrix is dense
     typedef T Lanes __attribute__((vector_size(64)));
@@ -100,8 +112,8 @@ private:
     // By blocks of presynaptic neurons: postsynaptic neurons, and where their weights begin.
     std::vector<int32_t> neuron_;
     std::vector<int64_t> begin_;
-    // Weights by twos, where in a copied block the neurons begin that they come from, and where they stand in W (-1: the
-    // second of two is missing).
+    // Weights by twos, where in a copied block the neurons begin that they come from, and where they stand in W (-1:
+    // the second of two is missing).
     std::vector<T> weight_;
     std::vector<uint16_t> place_;
     std::vector<int32_t> from_;
@@ -202,8 +214,7 @@ private:
             for (int64_t e = blocks[n] * n_out_; e < (blocks[n] + 1) * n_out_; e++) {
                 const int64_t j = neuron_[e];
                 if (!chosen[j]) continue;
-                T* const sum = sums + j * width;
-                T* const target = out + j * copies;
+                T *const sum = sums + j * width, *const target = out + j * copies;
                 Lanes a[vectors], b[vectors];
                 if (n == 0 && add) std::copy_n(target, columns, sum);
 #pragma GCC unroll 4
@@ -215,7 +226,8 @@ private:
                     const T *x = inputs + place_[w], *y = inputs + place_[w + 1];
                     asm("" : "+r"(x), "+r"(y));  // as addresses that need no adding up in each vector's product
                     Lanes f = Lanes{} + weight_[w], g = Lanes{} + weight_[w + 1];
-                    asm("" : "+v"(f), "+v"(g));  // loaded once, not once for each vector
+                    NEUROPLAST_KEEP(f);
+                    NEUROPLAST_KEEP(g);
 #pragma GCC unroll 4
                     for (int v = 0; v < vectors; v++) {
                         a[v] += f * *reinterpret_cast<const Lanes*>(x + v * lanes);
