@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from answers import Answers
 from numpy_torch import numpy_as_torch
 from oracles import conv as oracle
 from rich.console import Console
 
-from neuroplast.bench import conv
+from neuroplast.bench import against_torch, batches, conv
 from neuroplast.bench.conv_model import ModelStep
 from neuroplast.bench.conv_problem import CASES, ETA, MOMENTUM, Problem
 from neuroplast.bench.conv_torch import TorchStep
@@ -66,38 +67,20 @@ def test_torch_that_is_not_installed_says_how_to_get_it(folder, monkeypatch):
         TorchStep(BATCH, "float32", folder, **SMALL)
 
 
-class Known:
-    """Answers without measuring: 0.2 ms for each image of a batch, PyTorch one and a half times as long."""
+class Known(Answers):
+    """0.2 ms for each image of a batch, PyTorch one and a half times as long."""
 
     factors = {"neuroplast": 1, "torch": 1.5}
     learned = {"neuroplast": [1.0, 2.0], "torch": [1.001, 2.0]}
+    memory = {"most": 300_000_000, "data": 8_000_000, "weights": 9_000_000}
 
-    def __init__(self, name, core, options):
-        self.name, self.options = name.removeprefix("conv_"), options
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def value(self, batch, dtype, name):
-        if name == "memory":
-            return {"value": {"most": 300_000_000, "data": 8_000_000, "weights": 9_000_000}}
-        if self.name not in self.factors:
-            return {"error": "torch not installed: pip install neuroplast[bench]"}
-        return {"value": self.learned[self.name]}
-
-    def measure(self, batch, dtype, steps):
-        if self.name not in self.factors:
-            return {"error": "torch not installed: pip install neuroplast[bench]"}
-        seconds = self.factors[self.name] * 0.2e-3 * batch / self.options["threads"]
-        return {"seconds": seconds, "share": 1.0, "about": f"{self.name} 1"}
+    def seconds(self, batch):
+        return self.factors[self.name] * 0.2e-3 * batch / self.options["threads"]
 
 
 def told(monkeypatch, **options):
-    monkeypatch.setattr(conv, "Worker", Known)
-    monkeypatch.setattr(conv.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(batches, "Worker", Known)
+    monkeypatch.setattr(against_torch.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     console = Console(record=True, width=200)
     kwds = {"cases": ["BP, 1 x 28 x 28"], "repeats": 2, "rows": 300, "console": console} | options
     return conv.run(**kwds), console.export_text()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 from neuroplast.bench.ap_problem import ALPHA, BETAS, EPSILON, ETA, MODULES, Contender
-from neuroplast.bench.pepita_model import proportional_set_size
 from neuroplast.bench.pepita_torch import Eager
 
 
@@ -47,13 +44,6 @@ class TorchStep(Eager, Contender):
         plastic = self.recurrent if self.case["plastic"] else ()
         found = {**self.w, **{f"rec_{i}": w for i, w in enumerate(plastic)}}
         return {name: w.numpy() for name, w in found.items()}
-
-    def memory(self):
-        """Bytes: what this process has after an epoch (Linux; None elsewhere), of the data, the weights."""
-        self.time(self.whole // self.batch)
-        weights = sum(w.nbytes for w in self.problem.all_weights())
-        most = proportional_set_size(os.getpid()) or None
-        return {"most": most, "data": self.problem.images.nbytes, "weights": weights}
 
     def step(self, rows):
         """Learn from a batch."""

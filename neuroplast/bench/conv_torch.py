@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import time
-
-import numpy as np
-
 from neuroplast.bench.conv_problem import ETA, MOMENTUM, POOL, Contender
-from neuroplast.bench.pepita_model import proportional_set_size
-from neuroplast.bench.pepita_torch import load_torch
+from neuroplast.bench.pepita_torch import Eager
 
 
-class TorchStep(Contender):
+class TorchStep(Eager, Contender):
     """PEPITA or backpropagation in PyTorch; see `neuroplast.bench.conv_problem.Contender`.
 
     Raises
@@ -22,39 +16,16 @@ class TorchStep(Contender):
     """
 
     def __init__(self, batch, dtype, folder, **options):
-        torch = self.torch = load_torch()
         super().__init__(batch, dtype, folder, **options)
-        torch.set_num_threads(self.threads)
-        self.about = f"torch {torch.__version__}"
-        problem = self.problem
-        # A map that may be written to (and is not): PyTorch warns of others.
-        self.images = torch.from_numpy(np.memmap(problem.images.filename, np.uint8, "c", shape=problem.images.shape))
-        self.labels, self.feedback = torch.from_numpy(problem.labels).long(), torch.from_numpy(problem.feedback)
+        torch, problem = self.torch, self.problem
+        self.feedback = torch.from_numpy(problem.feedback)
         self.kernels, self.readout = (torch.from_numpy(w.copy()) for w in (problem.kernels, problem.readout))
         self.velocities = [torch.zeros_like(w) for w in (self.kernels, self.readout)]
-        columns = problem.images.shape[1]
-        self.bytes = torch.empty((batch, columns), dtype=torch.uint8)
-        self.x, self.shifted = (torch.empty((batch, columns)) for _ in range(2))
-        self.copies = torch.arange(batch)
+        self.x, self.shifted = (torch.empty(self.bytes.shape) for _ in range(2))
 
     def weights(self):
         """The weights as they are now."""
         return [self.kernels.numpy(), self.readout.numpy()]
-
-    def time(self, steps):
-        """Run `steps` more steps; returns seconds per step."""
-        with self.torch.inference_mode():
-            start = time.perf_counter()
-            for _ in range(steps):
-                self.step(self.torch.from_numpy(self.rows()))
-            return (time.perf_counter() - start) / steps
-
-    def memory(self):
-        """Bytes: what this process has after an epoch (Linux; None elsewhere), of the data, the weights."""
-        self.time(self.whole // self.batch)
-        weights = sum(w.nbytes for w in self.problem.all_weights())
-        most = proportional_set_size(os.getpid()) or None
-        return {"most": most, "data": self.problem.images.nbytes, "weights": weights}
 
     def step(self, rows):
         """Learn from a batch."""

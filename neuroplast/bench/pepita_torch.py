@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
 
+from neuroplast.bench.pepita_model import proportional_set_size
 from neuroplast.bench.pepita_problem import ETA, MOMENTUM, Contender
 from neuroplast.errors import InputError
 
@@ -60,6 +62,13 @@ class Eager:
             for _ in range(steps):
                 self.step(self.torch.from_numpy(self.rows()))
             return (time.perf_counter() - start) / steps
+
+    def memory(self):
+        """Bytes: what this process has after an epoch (Linux; None elsewhere), of the data, the weights."""
+        self.time(self.whole // self.batch)
+        weights = sum(w.nbytes for w in self.problem.all_weights())
+        most = proportional_set_size(os.getpid()) or None
+        return {"most": most, "data": self.problem.images.nbytes, "weights": weights}
 
 
 class TorchStep(Eager, Contender):
