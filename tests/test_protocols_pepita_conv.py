@@ -4,11 +4,11 @@ import complete_runs
 import numpy as np
 import pytest
 import xarray as xr
+from complete_runs import verdicts
 
 from neuroplast import data
 from neuroplast.catalogue import find, load
 from neuroplast.errors import InputError
-from neuroplast.protocol import run_protocol
 from neuroplast.protocols import _conv
 
 NAMES = ("pepita_conv_table", "pepita_conv_filters", "pepita_conv_compat")
@@ -30,19 +30,14 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A small run of each protocol."""
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        name: run_protocol(name, settings=SMALL | SETTINGS[name], out=folder / name, target="numpy") for name in NAMES
-    }
+    return complete_runs.run_all(
+        tmp_path_factory.mktemp("runs"), {name: SMALL | chosen for name, chosen in SETTINGS.items()}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_run_leaves_claims_and_a_figure(runs, name):
     complete_runs.check(runs[name], CLAIMS[name], TEXTS[name])
-
-
-def verdicts(module, dataset):
-    return {claim.name: claim.measure(dataset)["verdict"] for claim in module.EXPECTED}
 
 
 def test_table_has_both_kinds_of_networks_on_held_back_images(runs):
