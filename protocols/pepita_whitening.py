@@ -18,7 +18,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _accuracy, _images
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, appendix G", "doi": ""}
-EXPECTED_TIME = "40 min on two idle cores"
+EXPECTED_TIME = "25 min on two idle cores"
 INPUTS = ("as they are", "whitened")
 
 
