@@ -33,15 +33,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast import layered
-from neuroplast.engine import Event, Phase, Population, Simulation, start
+from neuroplast.engine import Event, Phase, Population, start
 from neuroplast.errors import InputError
-from neuroplast.model import Model
 from neuroplast.parameters import parameter
 from neuroplast.recording import Rate, add_records
 from neuroplast.rules import EP
@@ -186,11 +184,9 @@ def build(parameters, images, rule=EP, *, seed=0, record=(), target="cpp", dtype
         Phase("test", nodes["settling"] + nodes["test"], p.steps("free")),
         Event("test_end", nodes["test_end"]),
     ]
-    plan = layered.schedule(images, p.batch, trial, test, nodes)
-    simulation = Simulation(plan, name="equilibrium", threads=threads, namespace={})
-    return Model(
-        simulation, groups, tuple(recorded), p, images, FIXED, initial_values, seed,
-        partial(layered.passes, p.batch), layered.no_lengths, layered.check_images,
+    return layered.make_model(
+        "equilibrium", p, images, (trial, test), nodes, groups, recorded,
+        fixed=FIXED, values=initial_values, seed=seed, threads=threads,
     )  # fmt: skip
 
 

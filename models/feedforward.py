@@ -54,10 +54,9 @@ import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast import layered
-from neuroplast.engine import DenseSynapses, Event, Phase, Population, Simulation, softmax, start
+from neuroplast.engine import DenseSynapses, Population, softmax, start
 from neuroplast.engine.geometry import norm_variables, norms
 from neuroplast.errors import InputError
-from neuroplast.model import Model
 from neuroplast.parameters import parameter
 from neuroplast.recording import Rate, add_records
 from neuroplast.rules import BP
@@ -251,23 +250,9 @@ def build(
     rules = dict.fromkeys(learning, rule)
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
 
-    nodes["forward"] += nodes["run"]
-    trial = [
-        Event("begin", nodes["begin"]),
-        Phase("forward", nodes["forward"], p.steps("forward")),
-        Event("learn", nodes["learn"] + nodes["end"]),
-    ]
-    test = [
-        Event("test_begin", nodes["test_begin"]),
-        Phase("test", nodes["test"], p.steps("forward")),
-        Event("test_end", nodes["test_end"]),
-    ]
-    plan = layered.schedule(images, p.batch, trial, test, nodes)
-    simulation = Simulation(plan, name="feedforward", threads=threads, namespace={})
-    values = partial(initial_values, rule=rule)
-    return Model(
-        simulation, groups, tuple(recorded), p, images, FIXED, values, seed,
-        partial(layered.passes, p.batch), layered.no_lengths, layered.check_images,
+    return layered.make_model(
+        "feedforward", p, images, layered.forward_trials(p, nodes), nodes, groups, recorded,
+        fixed=FIXED, values=partial(initial_values, rule=rule), seed=seed, threads=threads,
     )  # fmt: skip
 
 

@@ -58,16 +58,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from brian2 import Quantity, ms
 
 from neuroplast import convolved, layered
-from neuroplast.engine import DenseSynapses, Event, Phase, Population, ReceptiveField, Simulation, softmax, start
+from neuroplast.engine import DenseSynapses, Population, ReceptiveField, softmax, start
 from neuroplast.engine.geometry import norm_variables, norms
 from neuroplast.errors import InputError
-from neuroplast.model import Model
 from neuroplast.models.feedforward import (
     BETWEEN,
     BIAS,
@@ -225,22 +223,9 @@ def build(
     rules = dict.fromkeys(learning, rule)
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
 
-    nodes["forward"] += nodes["run"]
-    trial = [
-        Event("begin", nodes["begin"]),
-        Phase("forward", nodes["forward"], p.steps("forward")),
-        Event("learn", nodes["learn"] + nodes["end"]),
-    ]
-    test = [
-        Event("test_begin", nodes["test_begin"]),
-        Phase("test", nodes["test"], p.steps("forward")),
-        Event("test_end", nodes["test_end"]),
-    ]
-    plan = layered.schedule(images, p.batch, trial, test, nodes)
-    simulation = Simulation(plan, name="feedforward_conv", threads=threads, namespace={})
-    return Model(
-        simulation, groups, tuple(recorded), p, images, FIXED, initial_values, seed,
-        partial(layered.passes, p.batch), layered.no_lengths, layered.check_images,
+    return layered.make_model(
+        "feedforward_conv", p, images, layered.forward_trials(p, nodes), nodes, groups, recorded,
+        fixed=FIXED, values=initial_values, seed=seed, threads=threads,
     )  # fmt: skip
 
 

@@ -72,10 +72,9 @@ import numpy as np
 from brian2 import Quantity, linked_var, ms
 
 from neuroplast import layered
-from neuroplast.engine import DenseSynapses, Event, Phase, Population, Simulation, softmax, start
+from neuroplast.engine import DenseSynapses, Event, Phase, Population, softmax, start
 from neuroplast.engine.geometry import feedback_angle, norm_variables, norms
 from neuroplast.errors import InputError
-from neuroplast.model import Model
 from neuroplast.parameters import parameter
 from neuroplast.recording import Rate, add_records
 from neuroplast.rules import FROZEN, PEPITA
@@ -263,13 +262,9 @@ def build(
     rates = {layer.name: Rate("r", *RATES[p.activation]) for layer in hidden}
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
 
-    simulation = Simulation(
-        layered.schedule(images, p.batch, *trials(p, two, nodes), nodes), name="pepita", threads=threads, namespace={}
-    )
-    values = partial(initial_values, rule=rule)
-    return Model(
-        simulation, groups, tuple(recorded), p, images, FIXED, values, seed,
-        partial(layered.passes, p.batch), layered.no_lengths, layered.check_images,
+    return layered.make_model(
+        "pepita", p, images, trials(p, two, nodes), nodes, groups, recorded,
+        fixed=FIXED, values=partial(initial_values, rule=rule), seed=seed, threads=threads,
     )  # fmt: skip
 
 

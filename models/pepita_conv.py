@@ -65,16 +65,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from brian2 import Quantity, linked_var, ms
 
 from neuroplast import convolved, layered
-from neuroplast.engine import DenseSynapses, Population, Simulation, softmax, start
+from neuroplast.engine import DenseSynapses, Population, softmax, start
 from neuroplast.engine.geometry import norm_variables, norms
 from neuroplast.errors import InputError
-from neuroplast.model import Model
 from neuroplast.models.pepita import (
     DENDRITE,
     FEEDBACK,
@@ -215,13 +213,9 @@ def build(
     rates = {group.name: Rate("r", 0, np.inf) for group in (maps, pooled)}
     recorded += add_records(record, groups, {name: nodes[name] for name in RECORDED}, rates=rates, rules=rules)
 
-    simulation = Simulation(
-        layered.schedule(images, p.batch, *trials(p, two, nodes), nodes), name="pepita_conv", threads=threads,
-        namespace={},
-    )  # fmt: skip
-    return Model(
-        simulation, groups, tuple(recorded), p, images, FIXED, initial_values, seed,
-        partial(layered.passes, p.batch), layered.no_lengths, layered.check_images,
+    return layered.make_model(
+        "pepita_conv", p, images, trials(p, two, nodes), nodes, groups, recorded,
+        fixed=FIXED, values=initial_values, seed=seed, threads=threads,
     )  # fmt: skip
 
 

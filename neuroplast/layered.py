@@ -11,6 +11,7 @@ learned from in ``begin`` ... ``learn``; after those of an epoch comes ``trained
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from brian2 import Quantity, ms
@@ -22,14 +23,17 @@ from neuroplast.engine import (
     DenseSynapses,
     Event,
     Loop,
+    Phase,
     Recorder,
     Schedule,
+    Simulation,
     count_correct,
     cross_entropy,
 )
 from neuroplast.equations import BATCH_GRADIENT, DOWN, KEPT, MOMENTUM, MOVE, WEIGHT
 from neuroplast.errors import InputError
 from neuroplast.labels import Recorded
+from neuroplast.model import Model
 from neuroplast.network import check_time
 from neuroplast.parameters import parameter
 
@@ -259,25 +263,55 @@ def record_epochs(outputs, projections, nodes, more=(), suffix=""):
     return recorded
 
 
-def schedule(images, batch, trial, test, nodes):
-    """A loop of epochs: all training batches, then all test batches.
+def make_model(name, parameters, images, trials, nodes, groups, recorded, *, fixed, values, seed, threads):
+    """The model whose schedule is a loop of epochs: all training batches, then all test batches.
 
     Parameters
     ----------
+    name : str
+    parameters : Learning
     images : Images
-    batch : int
-    trial, test : list of Event and Phase
-        Nodes of a training batch and of a test batch.
+    trials : pair of list of Event and Phase
+        Nodes of a training batch, and of a test batch.
     nodes : dict of str to list
+    groups, recorded, fixed, values, seed
+        See `neuroplast.model.Model`.
+    threads : int
+
+    Returns
+    -------
+    Model
+        ``run(epochs)``.
     """
-    counts = passes(batch, 1, images)
+    counts, (trial, test) = passes(parameters.batch, 1, images), trials
     epoch = [
         Loop("trial", counts["trial"], trial),
         Event("trained", nodes["trained"]),
         Loop("tests", counts["tests"], test, counter="trial"),
         Event("epoch_end", nodes["epoch_end"]),
     ]
-    return Schedule([Loop("epoch", 1, epoch), Event("final", nodes["final"])])
+    schedule = Schedule([Loop("epoch", 1, epoch), Event("final", nodes["final"])])
+    simulation = Simulation(schedule, name=name, threads=threads, namespace={})
+    return Model(
+        simulation, groups, tuple(recorded), parameters, images, fixed, values, seed,
+        partial(passes, parameters.batch), no_lengths, check_images,
+    )  # fmt: skip
+
+
+def forward_trials(parameters, nodes):
+    """Nodes of a training batch and of a test batch of networks that see each image in one phase, ``forward``."""
+    steps = parameters.steps("forward")
+    trial = [
+        Event("begin", nodes["begin"]),
+        Phase("forward", nodes["forward"] + nodes["run"], steps),
+        Event("learn", nodes["learn"] + nodes["end"]),
+    ]
+    test = [
+        Event("test_begin", nodes["test_begin"]),
+        Phase("test", nodes["test"], steps),
+        Event("test_end", nodes["test_end"]),
+    ]
+    return trial, test
 
 
 def passes(batch, epochs, images):
