@@ -113,4 +113,4 @@ class Comparison:
 def in_words(name, memory):
     """A contender's memory in MB, and what of it are images and weights."""
     most, data, weights = (memory[part] / 1e6 for part in ("most", "data", "weights"))
-    return f"{name}: at most {most:.0f} MB with Python, of which images are {data:.0f} and weights {weights:.0f}"
+    return f"{name}: at most {most:.0f} MB with Python, of which images are {data:.0f} and weights {weights:.2g}"
