@@ -20,7 +20,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _images, _pairs
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, figure 3c and appendix F", "doi": ""}
-EXPECTED_TIME = "21 min on two idle cores"
+EXPECTED_TIME = "17 min on two idle cores"
 CASES = {"decay": 0.1, "constant": 1.0}  # factors of the learning rate
 LABELS = {"decay": "rate falls to a tenth", "constant": "it does not"}
 COLOURS = {"decay": _images.COLOURS["pepita"], "constant": "0.5"}
