@@ -193,7 +193,7 @@ def choose_target(wanted: str | None, say: Callable[[str], None]) -> str:
     InputError
         For an unknown target, or cpp without a compiler.
     """
-    from neuroplast.engine.targets import compiler
+    from neuroplast.engine.build import compiler
 
     if wanted not in (None, *TARGETS):
         raise InputError(f"target should be one of {', '.join(TARGETS)}. Got {wanted!r} instead.")
@@ -301,12 +301,12 @@ def size_options(quick: bool, full: bool) -> list[str]:
 
 
 def _origin(info, target, threads, quick, full):
-    from neuroplast.engine import build, targets
+    from neuroplast.engine import build
 
     source = info.path.read_bytes()
     machine = environment()
     if target == "cpp":
-        machine |= {"compiler": compiler_version(targets.compiler()), "flags": build.FLAGS}
+        machine |= {"compiler": compiler_version(build.compiler()), "flags": build.FLAGS}
     return {
         "title": info.title,
         "paper": {"figure": info.figure, "doi": info.doi},

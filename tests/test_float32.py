@@ -8,7 +8,7 @@ import pytest
 from brian2 import ms
 from engine_models import Dense, own_arrays
 
-from neuroplast.engine import Phase, Population, Schedule, Simulation, build, start, targets
+from neuroplast.engine import Phase, Population, Schedule, Simulation, build, start
 
 STEPS = 5
 NEURONS = """
@@ -133,7 +133,7 @@ def test_nothing_is_promoted_to_double(single, tmp_path):
     source.write_text('#include "hot.cpp"\nfloat promoted(float x) { return 0.5 * x; }\n')
     flags = [flag for flag in build.flags(single.device)[0] if flag != "-w"]
     includes = [f"-I{project}", f"-I{build.TEMPLATES}"]
-    command = [targets.compiler(), *flags, "-fsyntax-only", "-Wdouble-promotion", *includes, str(source)]
+    command = [build.compiler(), *flags, "-fsyntax-only", "-Wdouble-promotion", *includes, str(source)]
     messages = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
     warnings = [line for line in messages if "[-Wdouble-promotion]" in line]
     assert warnings and all(line.startswith(str(source)) for line in warnings), warnings

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from configparser import ConfigParser
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -44,6 +45,28 @@ def broken_arrows(source, module):
             yield f"{module} imports {name}"
 
 
+def modules_of(source, module, modules):
+    """Those of `modules` that the source of ``module`` imports, at any depth."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), module.rpartition(".")[0])
+            names = [name if (name := f"{origin}.{alias.name}") in modules else origin for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name in modules)
+
+
+def circle(sources):
+    """Modules that import each other in a circle, or None; from their sources by name."""
+    graph = {module: set(modules_of(source, module, sources)) for module, source in sources.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+
+
 def undeclared(source, module, requirements):
     """Third-party names that the source imports and the requirements (setup.cfg's text) don't name."""
     names = {re.split(r"[\[<>=!~;\s]", line, maxsplit=1)[0] for line in requirements.split("\n")}
@@ -59,6 +82,20 @@ def module_name(path):
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_imports_run_one_way(path):
     assert not list(broken_arrows(path.read_text(), module_name(path)))
+
+
+def test_no_modules_import_each_other():
+    assert circle({module_name(path).removesuffix(".__init__"): path.read_text() for path in FILES}) is None
+
+
+def test_a_circle_is_found_within_functions_and_through_packages():
+    sources = {
+        "neuroplast.a": "def f():\n    from neuroplast.b import g",
+        "neuroplast.b": "from neuroplast import c",
+        "neuroplast.c": "import neuroplast.a",
+    }
+    assert set(circle(sources)) == set(sources)
+    assert circle(sources | {"neuroplast.c": "import numpy"}) is None
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

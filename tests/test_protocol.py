@@ -221,7 +221,7 @@ def test_wrong_options_are_refused_before_anything_is_made(tmp_path, options, wo
 
 
 def test_the_target_is_numpy_without_a_compiler(monkeypatch):
-    monkeypatch.setattr("neuroplast.engine.targets.compiler", lambda: None)
+    monkeypatch.setattr("neuroplast.engine.build.compiler", lambda: None)
     lines = []
     assert choose_target(None, lines.append) == "numpy"
     assert len(lines) == 1 and "no C++ compiler" in lines[0]
@@ -232,7 +232,7 @@ def test_the_target_is_numpy_without_a_compiler(monkeypatch):
 
 
 def test_the_target_is_cpp_with_a_compiler(monkeypatch):
-    monkeypatch.setattr("neuroplast.engine.targets.compiler", lambda: "/usr/bin/g++")
+    monkeypatch.setattr("neuroplast.engine.build.compiler", lambda: "/usr/bin/g++")
     assert choose_target(None, pytest.fail) == "cpp"
     assert choose_target("numpy", pytest.fail) == "numpy"
 
@@ -240,7 +240,7 @@ def test_the_target_is_cpp_with_a_compiler(monkeypatch):
 def test_several_nets_run_at_once_only_in_processes_of_their_own(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(experiment, "train_many", lambda jobs, folder, **options: asked.append(options["parallel"]))
-    monkeypatch.setattr("neuroplast.engine.targets.compiler", lambda: None)
+    monkeypatch.setattr("neuroplast.engine.build.compiler", lambda: None)
     for number, (target, threads) in enumerate([("numpy", 3), ("cpp", 3), ("cpp", 8)]):
         monkeypatch.setattr("neuroplast.protocol.choose_target", lambda *_, target=target: target)
         with pytest.raises(TypeError):  # what the protocol makes of the missing answer

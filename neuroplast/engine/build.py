@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from functools import lru_cache
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroplast.engine.targets import compiler
 from neuroplast.errors import BuildError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,6 +24,19 @@ FLAGS = [
     "-std=c++14", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-D__FAST_MATH__",
     "-fno-semantic-interposition", "-w", "-pthread",
 ]  # fmt: skip
+
+
+def have_compiler():
+    """Whether a C++ compiler can be found (``c++``, ``g++`` or ``clang++``, or Brian2's preference)."""
+    return compiler() is not None
+
+
+def compiler():
+    """Path of the C++ compiler, or None."""
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and shutil.which(name):
+            return shutil.which(name)
+    return None
 
 
 def sources(device, buffers):

@@ -15,6 +15,7 @@ from neuroplast.engine.build import build
 from neuroplast.engine.chains import shorten
 from neuroplast.engine.fusing import fused_runner, plan
 from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.result import Result
 from neuroplast.engine.schedule import Phase
 from neuroplast.engine.scratch import scratch_folder
 from neuroplast.engine.streams import cannot_write, recordings
@@ -122,8 +123,6 @@ class CppBackend:
             return self._result(folder / "out", stop)
 
     def _result(self, folder, position):
-        from neuroplast.engine.simulation import Result
-
         state = {n: np.fromfile(folder / n, dtype=dtype) for n, (_, dtype) in self.sizes.items()}
         self.simulation.device.final_values.update(
             {variable: state[name] for name, variable in self.simulation.variables.items()}

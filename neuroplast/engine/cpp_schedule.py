@@ -8,11 +8,11 @@ import numpy as np
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.variables import DynamicArrayVariable
 
+from neuroplast.engine.active import named_arrays
 from neuroplast.engine.counters import COUNTERS, ENDED
 from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.operations import NativeOperation, access_of
 from neuroplast.engine.schedule import Loop, Phase
-from neuroplast.engine.targets import named_arrays
 from neuroplast.engine.trimming import find_parts
 
 

@@ -17,11 +17,11 @@ from brian2.units.fundamentalunits import Quantity, fail_for_dimension_mismatch,
 from brian2.utils.stringtools import deindent, get_identifiers
 
 from neuroplast.engine.access import statement_lines, written_names
+from neuroplast.engine.active import active_device
 from neuroplast.engine.messages import explained, integer
 from neuroplast.engine.population import batch_of
 from neuroplast.engine.products import plain_variables, product_blocks
 from neuroplast.engine.tape import accumulate_over
-from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 #: Rows that one sweep takes together, so that sums onto postsynaptic neurons are loaded and stored less often.

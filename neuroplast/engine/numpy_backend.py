@@ -14,6 +14,7 @@ from neuroplast.engine.cpp_backend import WATCH, diverged, last_look
 from neuroplast.engine.messages import explained
 from neuroplast.engine.numpy_device import running
 from neuroplast.engine.operations import NativeOperation
+from neuroplast.engine.result import Result
 from neuroplast.engine.schedule import Loop, Phase
 from neuroplast.engine.scratch import scratch_folder
 from neuroplast.engine.streams import Streams, recordings
@@ -69,8 +70,6 @@ class NumpyBackend:
         return self._result(self.stop)
 
     def _result(self, position):
-        from neuroplast.engine.simulation import Result
-
         state = {n: np.array(v.get_value()) for n, v in self.simulation.variables.items()}
         running.streams.close()
         return Result(state, recordings(running.streams.folder, self.monitors), position)

@@ -6,8 +6,8 @@ import numpy as np
 from brian2 import NeuronGroup, Subgroup
 from brian2.core.variables import LinkedVariable
 
+from neuroplast.engine.active import active_device
 from neuroplast.engine.messages import explained, integer, whole_number
-from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 

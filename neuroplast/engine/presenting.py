@@ -6,11 +6,11 @@ import numpy as np
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.units.fundamentalunits import get_dimensions
 
+from neuroplast.engine.active import active_device
 from neuroplast.engine.cpp_codegen import stream_key
 from neuroplast.engine.numpy_device import running
 from neuroplast.engine.operations import NativeOperation, array_variable
 from neuroplast.engine.population import batch_of
-from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 #: Types that features may have, and their names in C++.

@@ -8,8 +8,8 @@ import numpy as np
 from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.units.fundamentalunits import have_same_dimensions
 
+from neuroplast.engine.active import active_device
 from neuroplast.engine.operations import NativeOperation, array_variable
-from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 

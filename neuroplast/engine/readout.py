@@ -7,9 +7,9 @@ from brian2.codegen.generators.cpp_generator import c_data_type
 from brian2.core.variables import ArrayVariable
 from brian2.units.fundamentalunits import DIMENSIONLESS
 
+from neuroplast.engine.active import active_device
 from neuroplast.engine.operations import NativeOperation, array_variable
 from neuroplast.engine.population import batch_of
-from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,38 +11,19 @@ from brian2.core.namespace import get_local_namespace
 from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 
 from neuroplast.engine import philox
+from neuroplast.engine.active import activated, active_device, named_arrays
 from neuroplast.engine.counters import COUNTERS, ENDED, Counters
+from neuroplast.engine.cpp_backend import CppBackend
 from neuroplast.engine.dense import DenseSynapses
 from neuroplast.engine.hashing import variables_hashed_once
 from neuroplast.engine.initial import matrix_shape
 from neuroplast.engine.messages import whole_number
 from neuroplast.engine.monitors import is_monitor
+from neuroplast.engine.numpy_backend import NumpyBackend
 from neuroplast.engine.prepare import prepare
 from neuroplast.engine.presenting import chosen_data
 from neuroplast.engine.selection import selected
-from neuroplast.engine.targets import activated, active_device, named_arrays
 from neuroplast.errors import InputError
-
-
-@dataclass
-class Result:
-    """What a run leaves.
-
-    Attributes
-    ----------
-    state : dict of str to array
-        ``object.variable``: everything that is needed to go on from `position`.
-    monitors : dict of str to dict of str to array
-        Recordings by monitor and variable, each (records, recorded elements), where a `Recorder` has one element of
-        what is shared; ``t`` is (records,), as is all that a `SpikeRecorder` has. The arrays are read-only; long ones
-        are maps of files, read when they are used.
-    position : int
-        Phases and events done since the start of the schedule.
-    """
-
-    state: dict = field(repr=False)
-    monitors: dict = field(repr=False)
-    position: int
 
 
 class Simulation:
@@ -102,9 +82,6 @@ class Simulation:
         return self
 
     def _build(self):
-        from neuroplast.engine.cpp_backend import CppBackend
-        from neuroplast.engine.numpy_backend import NumpyBackend
-
         if self.device.simulation is not None:
             raise InputError(
                 f"Simulation '{self.name}': simulation '{self.device.simulation}' has been built, or tried, of what "

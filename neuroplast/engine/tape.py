@@ -9,11 +9,11 @@ from brian2.core.variables import ArrayVariable, Variables
 from brian2.groups.group import VariableOwner
 from brian2.units.fundamentalunits import get_unit_for_display
 
+from neuroplast.engine.active import active_device
 from neuroplast.engine.counters import COUNTERS
 from neuroplast.engine.messages import whole_number
 from neuroplast.engine.operations import NativeOperation, is_variable_of_group, one_integer
 from neuroplast.engine.population import batch_of
-from neuroplast.engine.targets import active_device
 from neuroplast.errors import InputError
 
 

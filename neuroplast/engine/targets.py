@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import shutil
-from contextlib import contextmanager
-
 import numpy as np
 from brian2 import defaultclock, ms, prefs, second
 from brian2.core.names import Nameable
-from brian2.devices.device import get_device
 from brian2.units.fundamentalunits import have_same_dimensions
 
+from neuroplast.engine.active import make_active
+from neuroplast.engine.cpp_device import CppDevice
+from neuroplast.engine.numpy_device import NumpyDevice
 from neuroplast.errors import InputError
 
 TARGETS = ("cpp", "numpy")
@@ -43,9 +40,6 @@ def start(target="cpp", *, dtype="float64", dt=None):
     InputError
         For an unknown target or dtype, or a time step that is no positive time.
     """
-    from neuroplast.engine.cpp_device import CppDevice
-    from neuroplast.engine.numpy_device import NumpyDevice
-
     if target not in TARGETS:
         raise InputError(f"target should be one of {', '.join(TARGETS)}. Got {target!r}.")
     if dtype not in DTYPES:
@@ -59,64 +53,8 @@ def start(target="cpp", *, dtype="float64", dt=None):
     # A device of its own for each simulation: what an earlier one holds stays usable.
     device = {"cpp": CppDevice, "numpy": NumpyDevice}[target]()
     device.dtype = np.dtype(DTYPES[dtype])
-    _make_active(device)
+    make_active(device)
     device.activate(build_on_run=False)
     device.begin()
     defaultclock.dt = 0.1 * ms if dt is None else dt
     return device
-
-
-def _make_active(device):
-    # Not Brian2's set_device, which gives the device the time step of the one before.
-    importlib.import_module("brian2.devices.device").active_device = device
-    if hasattr(device, "dtype"):
-        prefs.core.default_float_dtype = device.dtype.type
-
-
-@contextmanager
-def activated(device):
-    """Make `device` Brian2's active one for a while: code is generated for the device that is active."""
-    before, dtype = get_device(), prefs.core.default_float_dtype
-    _make_active(device)
-    try:
-        yield
-    finally:
-        _make_active(before)
-        prefs.core.default_float_dtype = dtype
-
-
-def active_device():
-    """The device that `start` chose; an error that says so if it has not been called."""
-    device = get_device()
-    if not hasattr(device, "counters"):
-        raise InputError(
-            "No simulation has been started. Call neuroplast.engine.start('cpp') (or 'numpy') before making "
-            "populations and synapses."
-        )
-    return device
-
-
-def named_arrays(device):
-    """(``object.variable``, variable) of each array of a device whose owner still lives.
-
-    Owners may be gone for helpers that Brian2 made in passing.
-    """
-    for variable in list(device.arrays):
-        try:
-            name = f"{variable.owner.name}.{variable.name}"
-        except (ReferenceError, AttributeError):
-            continue
-        yield name, variable
-
-
-def have_compiler():
-    """Whether a C++ compiler can be found (``c++``, ``g++`` or ``clang++``, or Brian2's preference)."""
-    return compiler() is not None
-
-
-def compiler():
-    """Path of the C++ compiler, or None."""
-    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        if name and shutil.which(name):
-            return shutil.which(name)
-    return None
