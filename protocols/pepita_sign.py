@@ -29,7 +29,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _images, _pairs
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, section 4.3", "doi": ""}
-EXPECTED_TIME = "27 min on two idle cores"
+EXPECTED_TIME = "22 min on two idle cores"
 LABELS = {"plus": "x + F e", "minus": "x - F e", "error_sign": "x + 0.1 F sign(e)"}
 COLOURS = dict(zip(LABELS, (_images.COLOURS["pepita"], figures.COLOURS[0], figures.COLOURS[3]), strict=True))
 #: Points within which accuracies are alike.
