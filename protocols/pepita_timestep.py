@@ -32,7 +32,7 @@ from neuroplast.rules import PEPITA
 from neuroplast.traces import combine
 
 PAPER = {"figure": "ours, on Dellaferrera and Kreiman 2022, section 5", "doi": ""}
-EXPECTED_TIME = "30 min on two idle cores"
+EXPECTED_TIME = "20 min on two idle cores"
 KEEP = (*_images.METRICS, "angle", "norm_w1")
 
 
