@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from brian2 import ms
+from matplotlib.ticker import LogLocator
 
 from neuroplast import figures
 from neuroplast.errors import InputError
@@ -184,7 +185,8 @@ def _sooner(depth):
         if not np.isfinite(level):
             return "a net diverged", "does not hold"
         times = {network: reach(dataset, depth, network, level) for network in ("ap", "ep", "ep_short")}
-        text = ", ".join(f"{label} {times[name]:.3g} s" for name, label in _labels(dataset, depth).items())
+        said = {name: f"{time:.3g} s" if np.isfinite(time) else "never" for name, time in times.items()}
+        text = ", ".join(f"{label} {said[name]}" for name, label in _labels(dataset, depth).items())
         return f"{100 * level:.1f} %: {text}", holds(times["ap"] < times["ep"])
 
     return check
@@ -231,6 +233,9 @@ def figure(dataset):
                 below.plot(one.seconds * (one.epoch + 1), 100 * one.test_accuracy, ".-", markersize=4, **colour)
         above.set(xlabel="epoch", title=f"{depth} hidden layers, {dataset.attrs['data']}")
         below.set(xlabel="processor time of training (s)", xscale="log")
+        below.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        below.xaxis.set_major_formatter("{x:g}")
+        below.minorticks_off()
         above.legend(loc="lower right")
     for ax in axes[:, 0]:
         ax.set(ylabel="test accuracy (%)")
