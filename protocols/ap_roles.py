@@ -111,7 +111,7 @@ def _tiny(dataset):
     if found.size < 2:
         return "more than one size of blocks is needed", "not run"
     parts = (f"{int(size)}: {float(found.sel(size=size)):+.1f}" for size in found["size"].values)
-    text = f"without roles less with roles, points: {', '.join(parts)}"
+    text = f"points more without roles than with: {', '.join(parts)}"
     return text, holds(float(found[0]) > 0 and float(found[0]) > float(found[-1]))
 
 
