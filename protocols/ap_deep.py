@@ -27,7 +27,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, appendix 3", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "8 min on two idle cores"
+EXPECTED_TIME = "3 min on two idle cores"
 FULL_TIME = "9 days on two idle cores"
 #: Beta and radius at which the other one is varied in the figures of errors.
 BETA, RADIUS = 1.0, 0.25

@@ -23,7 +23,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4d", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "8 min on two idle cores"
+EXPECTED_TIME = "4 min on two idle cores"
 FULL_TIME = "22 h on two idle cores"
 NETWORKS = ("ap", "fa", "bp")
 #: Points below the accuracy with one layer from which on a network has collapsed.

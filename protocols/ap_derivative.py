@@ -16,7 +16,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, appendix 1, figure 1", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "4 min on two idle cores"
+EXPECTED_TIME = "1 min on two idle cores"
 FULL_TIME = "6 h on two idle cores"
 
 

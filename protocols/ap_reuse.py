@@ -33,7 +33,7 @@ from neuroplast.protocols import _images, _modules
 from neuroplast.relaxing import loops
 
 PAPER = {"figure": "Liu et al. 2026, figure 5 and appendix 4", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "6 min on two idle cores"
+EXPECTED_TIME = "2 min on two idle cores"
 FULL_TIME = "12 h on two idle cores"
 #: Configuration: graph, outputs that are trained together, label, accuracies of the paper (%).
 IN_TURN = (("y2",), ("y1",))

@@ -22,7 +22,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4g-i", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "5 min on two idle cores"
+EXPECTED_TIME = "2 min on two idle cores"
 FULL_TIME = "2 days on two idle cores"
 #: Roles whose neurons become fewer; in "SI=RI" both do.
 ROLES = {"RE": (), "SE": (), "RI": ("RI",), "SI": ("SI",), "SI=RI": ("RI", "SI")}

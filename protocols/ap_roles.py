@@ -22,7 +22,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4e, f", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "6 min on two idle cores"
+EXPECTED_TIME = "3 min on two idle cores"
 FULL_TIME = "9 h on two idle cores"
 #: Kind of module: merged roles, blocks of neurons, iterations of the inference phase, label.
 KINDS = {

@@ -22,7 +22,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules, _shown
 
 PAPER = {"figure": "Liu et al. 2026, figure 2c", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "6 min on two idle cores"
+EXPECTED_TIME = "3 min on two idle cores"
 FULL_TIME = "5 h on two idle cores"
 #: Radii between which the accuracy is flat, in the paper.
 PLATEAU = (0.1, 0.5)

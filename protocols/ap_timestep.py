@@ -22,7 +22,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "ours, on Liu et al. 2026", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "8 min on two idle cores"
+EXPECTED_TIME = "2 min on two idle cores"
 FULL_TIME = "2 h on two idle cores"
 #: How modules relax: whether all at once, and whether in small steps.
 WAYS = {

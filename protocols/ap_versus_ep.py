@@ -31,7 +31,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4a-c", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "5 min on two idle cores"
+EXPECTED_TIME = "3 min on two idle cores"
 FULL_TIME = "7 h on two idle cores"
 #: By number of hidden layers: iterations in the free and in the nudged phase, learning rates (Scellier and Bengio).
 EP = {2: ((100, 6), (0.4, 0.1, 0.01)), 3: ((500, 8), (0.128, 0.032, 0.008, 0.002))}
