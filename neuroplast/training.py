@@ -31,15 +31,20 @@ if TYPE_CHECKING:  # it is imported where it is used: that takes a third of a se
 
 FIRST_SEGMENT = 4  # positions; short, so that something is seen (and saved) soon
 FASTEST_GROWTH = 50
+#: Seconds that a segment of a long run takes. To start the program and to save the state of a large network takes up to
+#: a second: at two seconds for each segment adjoint propagation at full size took a third longer.
+LONGEST = 10.0
 
 
 class Pace:
     """Lengths of segments that take about `seconds` each, or hold about `most` bytes, found while running.
 
+    Later on a segment takes a tenth of the time that has been spent, up to `LONGEST`: this much a killed run loses.
+
     Parameters
     ----------
     seconds : float
-        Time that a segment should take.
+        Time that a segment should take at first.
     positions : int, optional
         A fixed length instead.
     most : int
@@ -53,7 +58,7 @@ class Pace:
             )
         self.seconds, self.most = seconds, most
         self.fixed = positions
-        self._next = FIRST_SEGMENT
+        self._next, self._spent = FIRST_SEGMENT, 0.0
 
     def next(self) -> int:
         """Positions of the next segment."""
@@ -61,7 +66,9 @@ class Pace:
 
     def took(self, positions: int, seconds: float, size: int = 0) -> None:
         """Take note of how long a segment took, and of its bytes."""
-        wanted = min(self.seconds / max(seconds, 1e-6), self.most / max(size, 1)) * positions
+        self._spent += seconds
+        time = max(self.seconds, min(self._spent / 10, LONGEST))
+        wanted = min(time / max(seconds, 1e-6), self.most / max(size, 1)) * positions
         self._next = max(1, int(min(wanted, positions * FASTEST_GROWTH)))
 
 

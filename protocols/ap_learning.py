@@ -21,7 +21,7 @@ from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 2a, b", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "2 min on two idle cores"
-FULL_TIME = "1 h on two idle cores"
+FULL_TIME = "30 min on two idle cores"
 #: Test accuracy of the authors' demo after so many epochs, and the points by which we may be away from it: its first
 #: epochs depend on the net.
 DEMO = {1: (65.9, 5), 2: (76.2, 3), 3: (80.7, 2), 5: (83.2, 2), 100: (88.66, 1)}

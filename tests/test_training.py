@@ -250,6 +250,13 @@ def test_the_pace_aims_at_its_time():
             Pace(**wrong)
 
 
+def test_segments_of_long_runs_are_longer_up_to_a_limit():
+    pace = Pace(seconds=2.0)
+    for seconds, wanted in ((10, 2), (30, 4), (160, 10), (500, 10)):
+        pace.took(100 * seconds, seconds)  # a hundred positions a second
+        assert abs(pace.next() - 100 * wanted) <= 1
+
+
 def test_the_pace_keeps_segments_small():
     pace = Pace(seconds=2.0, most=1000)
     pace.took(10, 0.001, 500)
