@@ -87,7 +87,7 @@ def train_many(
         What becomes of nets that diverged once the others have ended: an error, or they are left out.
     progress : Progress, optional
     segment_seconds : float
-        Time that a segment should take.
+        Time that a segment should take at first.
     attrs : dict, optional
         Attributes of each net's results: where they come from.
     reuse : Reuse, optional

@@ -63,22 +63,22 @@ def differ(one: str, other: str, verdict, pairs: int = 1):
     return judge
 
 
-def ends(accuracy) -> str:
+def ends(accuracy, labels: Mapping = _images.LABELS) -> str:
     """Accuracies after the last and in the best epoch of each rule, in per cent."""
     texts = []
     for rule in accuracy.rule.values:
         curve = accuracy.sel(rule=rule)
         texts.append(
-            f"{_images.LABELS[rule]} {_images.spread(curve.isel(epoch=-1))} (best {_images.spread(curve.max('epoch'))})"
+            f"{labels[rule]} {_images.spread(curve.isel(epoch=-1))} (best {_images.spread(curve.max('epoch'))})"
         )
     return ", ".join(texts)
 
 
-def curves(ax, accuracy) -> None:
+def curves(ax, accuracy, labels: Mapping = _images.LABELS, colours: Mapping = _images.COLOURS) -> None:
     """Accuracies by rule, net and epoch in per cent: median and quartiles over nets."""
     for name in accuracy.rule.values:
         curve = 100 * accuracy.sel(rule=name).transpose("net", "epoch")
         if np.isfinite(curve).any():
-            colour = _images.COLOURS.get(name, "0.5")
-            figures.median_quartile_curve(ax, accuracy.epoch + 1, curve, _images.LABELS[name], color=colour)
+            colour = colours.get(name, "0.5")
+            figures.median_quartile_curve(ax, accuracy.epoch + 1, curve, labels[name], color=colour)
     ax.set(xlabel="epoch")

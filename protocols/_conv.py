@@ -4,7 +4,7 @@ One layer of filters, the maximum of windows of their maps, a readout (Dellaferr
 of the same number have the same initial weights under all rules but DRTP, whose authors draw them otherwise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import xarray as xr
 
 from neuroplast import data, figures
 from neuroplast.data import Images
-from neuroplast.errors import InputError
 from neuroplast.layered import METRICS
 from neuroplast.models import feedforward_conv, pepita_conv
 from neuroplast.parameters import parameter
@@ -93,19 +92,6 @@ def held_back(images: Images, validation: int) -> Images:
     return images.split(min(validation, images.rows // 4)) if validation else images
 
 
-def check_rules(rules, needed=()) -> None:
-    """Refuse rules that have no convolutional network here, or are not those that a protocol is about.
-
-    Raises
-    ------
-    InputError
-    """
-    if set(rules) - set(NETWORKS) or len(set(rules)) < len(rules):
-        raise InputError(f"rules should be different ones of {', '.join(NETWORKS)}. Got {', '.join(rules)}.")
-    if set(needed) - set(rules):
-        raise InputError(f"rules should have {', '.join(needed)} among them. Got {', '.join(rules)}.")
-
-
 def constants(name: str, rule: str, p: Sizes, **changes) -> Any:
     """Parameters of the model for a rule and a data set."""
     network = NETWORKS[rule]
@@ -176,22 +162,3 @@ def span(values) -> str:
     """The lowest and the highest value of numbers that may be small, as text."""
     low, high = (f"{limit:.2g}" for limit in (np.nanmin(values), np.nanmax(values)))
     return low if low == high else f"{low} to {high}"
-
-
-def ends(accuracy: xr.DataArray, labels: Mapping = LABELS) -> str:
-    """Accuracies of each rule after the last epoch and in the best one, in per cent."""
-    texts = []
-    for rule in accuracy.rule.values:
-        curve = accuracy.sel(rule=rule)
-        best = _images.spread(curve.max("epoch", skipna=False))
-        texts.append(f"{labels[rule]} {_images.spread(curve.isel(epoch=-1))} (best {best})")
-    return ", ".join(texts)
-
-
-def curves(ax, accuracy: xr.DataArray, **style) -> None:
-    """Accuracies by rule, net and epoch in per cent: median and quartiles over nets."""
-    for name in accuracy.rule.values:
-        curve = 100 * accuracy.sel(rule=name).transpose("net", "epoch")
-        if np.isfinite(curve).any():
-            figures.median_quartile_curve(ax, accuracy.epoch + 1, curve, LABELS[name], color=COLOURS[name], **style)
-    ax.set(xlabel="epoch")

@@ -172,15 +172,15 @@ def absent(name: str) -> str:
     return f"not run: {name} absent; {get}"
 
 
-def check_rules(rules, needed=()) -> None:
+def check_rules(rules, needed=(), networks: Mapping = NETWORKS) -> None:
     """Refuse rules that have no network here, or are not those that a protocol is about.
 
     Raises
     ------
     InputError
     """
-    if set(rules) - set(NETWORKS) or len(set(rules)) < len(rules):
-        raise InputError(f"rules should be different ones of {', '.join(NETWORKS)}. Got {', '.join(rules)}.")
+    if set(rules) - set(networks) or len(set(rules)) < len(rules):
+        raise InputError(f"rules should be different ones of {', '.join(networks)}. Got {', '.join(rules)}.")
     if set(needed) - set(rules):
         raise InputError(f"rules should have {', '.join(needed)} among them. Got {', '.join(rules)}.")
 

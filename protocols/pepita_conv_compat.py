@@ -20,7 +20,7 @@ from neuroplast import figures
 from neuroplast.analysis.paired import compare
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _conv, _images, _pairs
+from neuroplast.protocols import _accuracy, _conv, _images, _pairs
 
 PAPER = {"figure": "none: ours; Dellaferrera and Kreiman 2022, section 3.3", "doi": ""}
 EXPECTED_TIME = "5 min on two idle cores (estimate)"
@@ -82,7 +82,7 @@ def _still(dataset):
 
 def _better(dataset):
     found = compare(_last(dataset, "pepita"), _last(dataset, "pt_compat"))
-    text = f"{_conv.ends(dataset.test_accuracy)}; {found.text}"
+    text = f"{_accuracy.ends(dataset.test_accuracy, _conv.LABELS)}; {found.text}"
     return text, holds(found.mean > 0 and found.t < 0.05) if found.n >= _pairs.PAIRS else "not run"
 
 
@@ -114,7 +114,7 @@ EXPECTED = [
 def figure(dataset):
     """Accuracy by epoch, each net at the end, and how far kernels have moved."""
     fig, axes = figures.subplots(1, 3)
-    _conv.curves(axes[0], dataset.test_accuracy)
+    _accuracy.curves(axes[0], dataset.test_accuracy, _conv.LABELS, _conv.COLOURS)
     _pairs.draw(axes[1], {rule: _last(dataset, rule) for rule in RULES}, _conv.LABELS)
     for place, rule in enumerate(RULES):
         values = np.maximum(dataset.moved.sel(rule=rule).values, 1e-6)

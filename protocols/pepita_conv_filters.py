@@ -20,7 +20,7 @@ import xarray as xr
 from neuroplast import figures
 from neuroplast.parameters import parameter
 from neuroplast.protocol import Claim, holds
-from neuroplast.protocols import _conv, _images
+from neuroplast.protocols import _accuracy, _conv, _images
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, section 4.1", "doi": ""}
@@ -44,7 +44,7 @@ class Parameters(_conv.Common):
     patches: int = parameter(50, "patches, each of another image, whose mean is shown", least=1)
 
     def __post_init__(self):
-        _conv.check_rules(self.rules, needed=("pepita",))
+        _images.check_rules(self.rules, needed=("pepita",), networks=_conv.NETWORKS)
 
 
 QUICK = _conv.SMALL | {"data": "auto", "probes": 200, "patches": 10}
@@ -113,7 +113,7 @@ def _learned(dataset):
 def _useful(dataset):
     last = 100 * dataset.test_accuracy.isel(epoch=-1)
     above = last.sel(rule="pepita") > last.sel(rule="frozen")
-    return _conv.ends(dataset.test_accuracy), holds(above.all())
+    return _accuracy.ends(dataset.test_accuracy, _conv.LABELS), holds(above.all())
 
 
 def _smooth(dataset):

@@ -48,7 +48,7 @@ class Parameters(_conv.Several):
     hidden: tuple = parameter((1024,), "neurons of each hidden layer of the fully connected networks", least=1)
 
     def __post_init__(self):
-        _conv.check_rules(self.rules)
+        _images.check_rules(self.rules, networks=_conv.NETWORKS)
         _images.check_rules(self.rules)
 
 
@@ -85,7 +85,7 @@ def _as_the_paper(name):
     def judge(found):
         last = 100 * found.test_accuracy.isel(epoch=-1).mean("net", skipna=False)
         away = [float(last.sel(rule=rule)) - PAPERS[name][rule] for rule in last.rule.values if rule in PAPERS[name]]
-        text = _conv.ends(found.test_accuracy)
+        text = _accuracy.ends(found.test_accuracy, _conv.LABELS)
         if not found.attrs["full"]:
             return f"{text}; not of the paper's size: --full", "not run"
         return text, holds(away and np.max(np.abs(away)) < WITHIN[name])
@@ -169,7 +169,7 @@ def figure(dataset):
     fig, axes = figures.subplots(1, len(names), squeeze=False, width=4, height=3)
     for ax, name in zip(axes[0], names, strict=True):
         accuracy = dataset.test_accuracy.sel(images=name)
-        _conv.curves(ax, accuracy.sel(network=KINDS[0]))
+        _accuracy.curves(ax, accuracy.sel(network=KINDS[0]), _conv.LABELS, _conv.COLOURS)
         for rule in accuracy.rule.values:
             curve = 100 * accuracy.sel(network=KINDS[1], rule=rule).median("net")
             ax.plot(accuracy.epoch + 1, curve, "--", color=_conv.COLOURS[rule], linewidth=1)

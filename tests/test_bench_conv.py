@@ -10,7 +10,7 @@ from numpy_torch import numpy_as_torch
 from oracles import conv as oracle
 from rich.console import Console
 
-from neuroplast.bench import against_torch, batches, conv
+from neuroplast.bench import batches, conv
 from neuroplast.bench.conv_model import ModelStep
 from neuroplast.bench.conv_problem import CASES, ETA, MOMENTUM, Problem
 from neuroplast.bench.conv_torch import TorchStep
@@ -80,7 +80,7 @@ class Known(Answers):
 
 def told(monkeypatch, **options):
     monkeypatch.setattr(batches, "Worker", Known)
-    monkeypatch.setattr(against_torch.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(batches.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     console = Console(record=True, width=200)
     kwds = {"cases": ["BP, 1 x 28 x 28"], "repeats": 2, "rows": 300, "console": console} | options
     return conv.run(**kwds), console.export_text()

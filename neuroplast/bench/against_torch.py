@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from neuroplast.bench.batches import (
+    available_cores,
     check_names,
     check_numbers,
+    choose_steps,
     compare_results,
     make_table,
     measure,
     measure_memory,
+    on_cores,
     print_remarks,
     versions,
 )
@@ -57,16 +59,13 @@ class Comparison:
         check_names(self.bench, "cases", cases, self.targets, some=True)
         check_numbers(self.bench, batches, threads, repeats, seconds, rows)
         check_file(self.bench, json)
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        steps = {batch: max(3, round(seconds / (self.cost * batch))) for batch in batches}
-        found = {}
+        cores, steps, found = available_cores(), choose_steps(batches, seconds, self.cost), {}
         with tempfile.TemporaryDirectory(prefix="neuroplast-bench-") as folder:
             self.write(folder, rows, cases)
             for case in cases:
                 where, options = f", in '{case}'", {"folder": folder, "case": case}
                 compare_results(self.bench, contenders, cores[-1:], batches[0], where, **options)
-            for number in (n for n in threads if n == 1 or n <= len(cores)):
-                pinned = cores[-number:] if cores else None
+            for number, pinned in on_cores(threads, cores):
                 for case in cases:
                     options = {"folder": folder, "threads": number, "case": case}
                     times = measure(self.bench, {name: (name, options) for name in contenders}, pinned, steps, repeats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
 import numpy as np
@@ -32,6 +33,23 @@ def check_numbers(bench, batches, threads, repeats, seconds, rows):
         )
     if rows < 3 * max(batches):
         raise InputError(f"bench {bench}: rows should be three batches at least. Got {rows} of {max(batches)} instead.")
+
+
+def available_cores():
+    """Cores that this process may use; none where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def on_cores(threads, cores):
+    """Yield each number of threads for which there are cores, and these; None where they are not known."""
+    for number in threads:
+        if number == 1 or number <= len(cores):
+            yield number, cores[-number:] if cores else None
+
+
+def choose_steps(batches, seconds, cost):
+    """Steps of a sample by batch: about `seconds`, if an image costs so many."""
+    return {batch: max(3, round(seconds / (cost * batch))) for batch in batches}
 
 
 def worker(bench, name, pinned, **options):

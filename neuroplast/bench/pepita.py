@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
 from neuroplast.bench.batches import (
+    available_cores,
     check_names,
     check_numbers,
+    choose_steps,
     compare_results,
     make_table,
     measure,
     measure_memory,
+    on_cores,
     print_remarks,
     versions,
 )
@@ -24,6 +26,8 @@ from neuroplast.bench.rflo import divide, processor_name
 from neuroplast.files import write_json
 
 CONTENDERS = ("neuroplast", "numpy", "torch", "jax")
+#: Seconds that an image takes on a current core, about.
+COST = 65e-6
 #: Networks whose steps are compared with that of one hidden layer of 1024 neurons and one step for each phase.
 GROWTH = {
     "layers": [{"hidden": [1024] * layers} for layers in (1, 2, 3)],
@@ -79,17 +83,15 @@ def run(
     check_names("pepita", "growth", growth, GROWTH)
     check_numbers("pepita", batches, threads, repeats, seconds, rows)
     check_file("pepita", json)
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = available_cores()
     with tempfile.TemporaryDirectory(prefix="neuroplast-bench-") as folder:
         write_images(folder, rows)
         compare_results("pepita", contenders, cores[-1:], 64, folder=folder, keep=1.0)
         found = {}
-        for number in (n for n in threads if n == 1 or n <= len(cores)):
-            pinned = cores[-number:] if cores else None
+        for number, pinned in on_cores(threads, cores):
             options = {"folder": folder, "threads": number}
             all_of_them = {name: (name, options) for name in (*contenders, "sgemm")}
-            steps = {batch: choose_steps(batch, seconds) for batch in batches}
-            times = measure("pepita", all_of_them, pinned, steps, repeats)
+            times = measure("pepita", all_of_them, pinned, choose_steps(batches, seconds, COST), repeats)
             found |= {(number, *key): row for key, row in times.items()}
         grown = {name: measure_growth(GROWTH[name], repeats, seconds, folder, cores[-1:]) for name in growth}
         ours = "neuroplast" in contenders
@@ -114,13 +116,8 @@ def run(
 def measure_growth(cases, repeats, seconds, folder, core, batch=64):
     """Our step in several networks, which take turns on one core."""
     networks = {number: ("neuroplast", {"folder": folder, **case}) for number, case in enumerate(cases)}
-    found = measure("pepita", networks, core, {batch: choose_steps(batch, seconds)}, repeats)
+    found = measure("pepita", networks, core, choose_steps([batch], seconds, COST), repeats)
     return [case | found[batch, number] for number, case in enumerate(cases)]
-
-
-def choose_steps(batch, seconds):
-    """Steps of a sample: about `seconds` on a current core."""
-    return max(3, round(seconds / (65e-6 * batch)))
 
 
 def compare(rows, threads, batch, contenders):
