@@ -170,7 +170,8 @@ def equations(sim) -> dict[str, str]:
             if hasattr(group, "equations"):
                 sums = getattr(group, "summed_updaters", {})  # Brian2 takes them out of the equations
                 lines = [f"{name} = {updater.expression} (summed)" for name, updater in sums.items()]
-                found[group.name] = "\n".join([str(group.equations), *lines])
+                # Sorted: the order that Brian2 finds is another one in each process.
+                found[group.name] = "\n".join(sorted([*str(group.equations).splitlines(), *lines]))
             for part in (item, *getattr(item, "contained_objects", ())):
                 if type(part).__name__ == "CodeRunner":
                     found[part.name] = part.abstract_code

@@ -4,11 +4,12 @@ import json
 import shutil
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import xarray as xr
-from brian2 import ms
+from brian2 import NeuronGroup, ms
 from fakes import FakeSimulation
 from rich.console import Console
 
@@ -137,6 +138,15 @@ def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "equations", lambda sim: {"net": "dr/dt = -r / tau : 1"})
     with pytest.raises(InputError, match="cannot be resumed, since the equations of fake have changed"):
         run_protocol(TOY, out=out, resume=True, **SMALL)
+
+
+def test_equations_are_in_one_order_whatever_that_of_brian2():
+    """Brian2 sorts by sets of names, whose order is another one in each process: a run could not be resumed."""
+    names = list("fcagbed")
+    group = NeuronGroup(1, "\n".join(f"{name} = 0 : 1" for name in names))
+    schedule = SimpleNamespace(leaves=lambda: [SimpleNamespace(objects=[group])])
+    (text,) = experiment.equations(SimpleNamespace(schedule=schedule)).values()
+    assert text.splitlines() == [f"{name} = 0 : 1" for name in sorted(names)]
 
 
 def test_simulations_of_one_name_are_told_apart(tmp_path):
