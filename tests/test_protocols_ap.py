@@ -36,13 +36,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A small run of each protocol."""
-    settings = {name: SMALL | SETTINGS[name] for name in NAMES}
-    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), settings)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_run_leaves_claims_and_a_figure(runs, name):
     complete_runs.check(runs[name], CLAIMS[name], TEXTS[name])

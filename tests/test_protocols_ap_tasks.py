@@ -23,12 +23,6 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A small run of each protocol."""
-    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), SETTINGS)
-
-
 @pytest.mark.parametrize(
     "name, claims, texts",
     [

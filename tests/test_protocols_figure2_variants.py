@@ -13,19 +13,13 @@ from neuroplast.protocol import run_protocol
 from neuroplast.rules import RFLO
 from neuroplast.tasks import periodic
 
-TINY = {"trials": 4, "nets": 2, "N": 5}
-SMALL = {
-    "rflo_dale": TINY | {"periods": (20 * ms, 30 * ms), "eta": (0.3, 0.1)},
-    "rflo_frozen_parts": TINY | {"period": 20 * ms},
-    "rflo_size_and_gain": TINY | {"period": 20 * ms, "sizes": (4, 5), "eta": (0.1, 0.1), "gains": (0.5, 1.5)},
+SMALL = {"trials": 4, "nets": 2, "N": 5}
+SETTINGS = {
+    "rflo_dale": {"periods": (20 * ms, 30 * ms), "eta": (0.3, 0.1)},
+    "rflo_frozen_parts": {"period": 20 * ms},
+    "rflo_size_and_gain": {"period": 20 * ms, "sizes": (4, 5), "eta": (0.1, 0.1), "gains": (0.5, 1.5)},
 }
-MODULES = {name: load(find(name)) for name in SMALL}
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Results and record of a small run of each protocol."""
-    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), SMALL)
+MODULES = {name: load(find(name)) for name in SETTINGS}
 
 
 def first(dataset, **chosen):

@@ -12,18 +12,12 @@ from neuroplast.protocol import run_protocol
 from neuroplast.traces import Traces
 
 COMPARTMENTS, TIMESTEP = (load(find(name)) for name in ("pepita_compartments", "pepita_timestep"))
-DIGITS = {"data": "digits", "rows": 40, "epochs": 1}
+SMALL = {"data": "digits", "rows": 40, "epochs": 1}
 #: Two hidden layers and phases that settle; then one of each kind.
 SETTINGS = {
-    "pepita_compartments": DIGITS | {"hidden": (6, 5), "phases": (14, 2), "steps": 4},
-    "pepita_timestep": DIGITS | {"rows": 70, "hidden": (6, 5), "nets": 2, "steps": (4,), "phases": (8, 1)},
+    "pepita_compartments": {"hidden": (6, 5), "phases": (14, 2), "steps": 4},
+    "pepita_timestep": {"rows": 70, "hidden": (6, 5), "nets": 2, "steps": (4,), "phases": (8, 1)},
 }
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A small run of each protocol."""
-    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), SETTINGS)
 
 
 def verdicts(module, dataset):
@@ -88,7 +82,7 @@ def test_the_published_change_is_that_of_finite_differences_and_of_the_two_passe
 
 
 def test_what_is_recorded_anyway_may_be_asked_for(tmp_path):
-    settings = SETTINGS["pepita_compartments"] | {"hidden": (3,), "phases": (2, 1)}
+    settings = SMALL | SETTINGS["pepita_compartments"] | {"hidden": (3,), "phases": (2, 1)}
     asked = ["hidden1.v_d:trials=-1", "hidden1.mismatch:trials=-1"]
     run_protocol("pepita_compartments", settings=settings, record=asked, out=tmp_path / "run", target="numpy")
     found = Traces.load(tmp_path / "run").nets["phases-2-tau"].rates
@@ -240,7 +234,7 @@ def test_the_short_phase_needs_a_longer_one():
     ],
 )
 def test_parameters_that_do_not_fit(tmp_path, name, setting, words):
-    settings = [f"{key}={value}" for key, value in DIGITS.items() if not setting.startswith(key)]
+    settings = [f"{key}={value}" for key, value in SMALL.items() if not setting.startswith(key)]
     with pytest.raises(InputError, match=words):
         run_protocol(name, settings=[*settings, "hidden=4", setting], out=tmp_path / "run", target="numpy")
 

@@ -27,14 +27,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A small run of each protocol."""
-    return complete_runs.run_all(
-        tmp_path_factory.mktemp("runs"), {name: SMALL | chosen for name, chosen in SETTINGS.items()}
-    )
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_run_leaves_claims_and_a_figure(runs, name):
     complete_runs.check(runs[name], CLAIMS[name], TEXTS[name])

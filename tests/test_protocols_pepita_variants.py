@@ -24,13 +24,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A small run of each protocol."""
-    settings = {name: SMALL | SETTINGS[name] for name in NAMES}
-    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), settings)
-
-
 @pytest.mark.parametrize(
     "name, claims, texts",
     [

@@ -12,15 +12,11 @@ from neuroplast.protocol import run_protocol
 from neuroplast.tasks import periodic
 
 PERIODIC, TIMESTEP = load(find("rflo_periodic")), load(find("rflo_timestep"))
-SMALL_PERIODIC = {"trials": 4, "nets": 2, "N": 5, "periods": (20 * ms, 30 * ms)}
-SMALL_TIMESTEP = {"trials": 4, "nets": 2, "N": 5, "period": 20 * ms, "steps": (5, 10)}
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Results and record of a small run of each protocol."""
-    settings = {"rflo_periodic": SMALL_PERIODIC, "rflo_timestep": SMALL_TIMESTEP}
-    return complete_runs.run_all(tmp_path_factory.mktemp("runs"), settings)
+SMALL = {"trials": 4, "nets": 2, "N": 5}
+SETTINGS = {
+    "rflo_periodic": {"periods": (20 * ms, 30 * ms)},
+    "rflo_timestep": {"period": 20 * ms, "steps": (5, 10)},
+}
 
 
 def test_periodic_trains_every_net_by_both_rules(runs):
