@@ -36,8 +36,9 @@ forward        s         --           10 ms       ours: duration of the forward 
 
 Initial weights: U(-1, 1) sqrt(6/n_pre), biases 0; with ``biases`` as in the authors' code of DRTP
 U(-1, 1)/sqrt(n_pre) for both. Fixed random weights onto n neurons: U(-1, 1) sqrt(6/n). With ``initial="glorot"`` both
-are U(-1, 1) sqrt(6/(n_pre + n_post)), as in code of the authors of AP. Adam (Kingma and Ba 2015, arXiv 1412.6980) has
-beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8.
+are U(-1, 1) sqrt(6/(n_pre + n_post)), as in code of the authors of AP; with ``initial="fan_in"`` U(-1, 1)/sqrt(n_pre)
+and U(-1, 1)/sqrt(n), as between the modules of `neuroplast.models.adjoint`. Adam (Kingma and Ba 2015, arXiv 1412.6980)
+has beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8.
 
 Departures: DRTP's code applies dropout to the input of a layer, the image included; here it is applied to what hidden
 layers send, for all rules alike. ``np_compat`` follows PEPITA's numpy code, in which an error goes on backward through
@@ -137,7 +138,11 @@ credit_post = b*target_pre : 1 (summed)     # B t
 }
 OPTIMISERS = ("momentum", "adam")
 #: Bound of the initial weights between so many neurons, in units of sqrt(6/n_pre).
-INITIAL = {"he": lambda n_pre, n_post: 1, "glorot": lambda n_pre, n_post: np.sqrt(n_pre / (n_pre + n_post))}
+INITIAL = {
+    "he": lambda n_pre, n_post: 1,
+    "glorot": lambda n_pre, n_post: np.sqrt(n_pre / (n_pre + n_post)),
+    "fan_in": lambda n_pre, n_post: 6**-0.5,
+}
 RATES = {"relu": (0, np.inf), "tanh": (-1, 1)}
 #: Nodes in which records are taken.
 RECORDED = ("run", "end", "test", "test_end", "epoch_end")

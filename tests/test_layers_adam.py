@@ -101,7 +101,7 @@ def test_biases_learn_with_adam_too():
         assert (moved > 1e-4).all() and (moved < 3e-3).all()  # two steps of about a thousandth
 
 
-def test_initial_weights_fill_glorots_bound():
+def test_initial_weights_fill_their_bound():
     parameters = feedforward.Parameters(**CONSTANTS | {"hidden": (200, 100)})
     values = feedforward.initial_values(parameters, IMAGES, 1, FA_LAYERS)
     sizes = [FEATURES, 200, 100, CLASSES]
@@ -109,8 +109,10 @@ def test_initial_weights_fill_glorots_bound():
         for name in (f"w{i}.w", f"w{i}.b"):  # the latter brings errors down from layer 2 on
             largest = np.abs(values[name]).max() / np.sqrt(6 / (n_pre + n_post))
             assert 0.97 < largest <= 1 + 1e-6, name
-    he = feedforward.initial_values(feedforward.Parameters(hidden=(200, 100)), IMAGES, 1)
-    assert 0.97 < np.abs(he["w2.w"]).max() / np.sqrt(6 / 200) <= 1 + 1e-6
+    for initial, wanted in (("he", np.sqrt(6 / 200)), ("fan_in", np.sqrt(1 / 200))):
+        parameters = feedforward.Parameters(hidden=(200, 100), initial=initial)
+        found = feedforward.initial_values(parameters, IMAGES, 1)["w2.w"]
+        assert 0.97 < np.abs(found).max() / wanted <= 1 + 1e-6, initial
 
 
 @pytest.mark.parametrize("name, value", [("optimiser", "adma"), ("initial", "xavier")])

@@ -24,10 +24,10 @@ SETTINGS = {
     "ap_role_sizes": {"layers": (2,), "error_sizes": (0, 1), "inference_sizes": (1,)},
     "ap_deep": {"layers": (2,), "betas": (1.0, 3.0), "radii": (0.25, 0.5), "profile": 2},
 }
-CLAIMS = {"ap_versus_ep": 8, "ap_depth": 5, "ap_roles": 5, "ap_role_sizes": 6, "ap_deep": 6}
+CLAIMS = {"ap_versus_ep": 8, "ap_depth": 7, "ap_roles": 5, "ap_role_sizes": 6, "ap_deep": 6}
 TEXTS = {
     "ap_versus_ep": ("EP 3-2", "AP 8-8", "processor time"),
-    "ap_depth": ("hidden layers", "rate 0.0002", "FA"),
+    "ap_depth": ("hidden layers", "rate 0.0002", "AP's scale"),
     "ap_roles": ("neurons in a block", "no roles, one block, 16-8"),
     "ap_role_sizes": ("X neurons", "X = SI=RI"),
     "ap_deep": ("spectral radius", "mean absolute error", "2 modules"),
@@ -104,10 +104,10 @@ def test_times_are_measured(runs):
 # -- depth -------------------------------------------------------------------------------------------------------------
 
 
-def depths(ap, fa, bp=(88, 88, 88, 88)):
+def depths(ap, fa, bp=(88, 88, 88, 88), scaled=None):
     """Results with these accuracies by depth at both rates."""
-    coords = {"network": ["ap", "fa", "bp"], "eta": [1e-3, 2e-4], "layers": [1, 3, 5, 10], "net": [0], "epoch": [0]}
-    values = np.array([ap, fa, bp])[:, None, :, None, None] / 100 * np.ones((1, 2, 1, 1, 1))
+    coords = {"network": list(DEPTH.NETWORKS), "eta": [1e-3, 2e-4], "layers": [1, 3, 5, 10], "net": [0], "epoch": [0]}
+    values = np.array([ap, fa, scaled or fa, bp])[:, None, :, None, None] / 100 * np.ones((1, 2, 1, 1, 1))
     return xr.Dataset({"test_accuracy": xr.DataArray(values, coords)}, attrs=attrs())
 
 
@@ -126,6 +126,9 @@ def test_collapse_is_told():
     assert verdicts(DEPTH, depths((70, 84, 82, 60), (86, 84, 40, 10)))["all learn with one layer"] == "does not hold"
     other = depths((85, 84, 82, 60), (86, 84, 40, 10)).sel(eta=[1e-3])
     assert verdicts(DEPTH, other)["FA collapses earlier than AP, 2e-4"] == "not run"
+    scale = verdicts(DEPTH, depths((85, 84, 80, 60), (86, 84, 83, 80), scaled=(86, 84, 70, 50)))
+    assert scale["FA collapses earlier than AP, 1e-3"] == "does not hold"
+    assert scale["FA with AP's scale collapses earlier than AP, 1e-3"] == "holds"
     lost = depths((85, 84, 82, 80), (86, 84, 83, 82))
     lost["test_accuracy"] = lost.test_accuracy.where((lost.network != "fa") | (lost.layers < 10))  # it diverged
     assert verdicts(DEPTH, lost)["FA collapses earlier than AP, 1e-3"] == "holds"
