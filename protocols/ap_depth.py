@@ -28,7 +28,7 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _modules
 
 PAPER = {"figure": "Liu et al. 2026, figure 4d", "doi": "10.7554/eLife.108237"}
-EXPECTED_TIME = "4 min on two idle cores"
+EXPECTED_TIME = "5 min on two idle cores"
 FULL_TIME = "22 h on two idle cores"
 NETWORKS = ("ap", "fa", "fa_scaled", "bp")
 LABELS = _modules.LABELS | {"fa_scaled": "FA, AP's scale"}
