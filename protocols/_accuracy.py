@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from neuroplast import figures
 from neuroplast.analysis.paired import compare
@@ -81,4 +82,5 @@ def curves(ax, accuracy, labels: Mapping = _images.LABELS, colours: Mapping = _i
         if np.isfinite(curve).any():
             colour = colours.get(name, "0.5")
             figures.median_quartile_curve(ax, accuracy.epoch + 1, curve, labels[name], color=colour)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set(xlabel="epoch")

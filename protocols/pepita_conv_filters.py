@@ -24,8 +24,8 @@ from neuroplast.protocols import _accuracy, _conv, _images
 from neuroplast.traces import combine
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, section 4.1", "doi": ""}
-EXPECTED_TIME = "5 min on two idle cores (estimate)"
-FULL_TIME = "45 min on two idle cores (estimate)"
+EXPECTED_TIME = "2 min on two idle cores"
+FULL_TIME = "70 min on two idle cores"
 INITIAL = "initial"
 LABELS = _conv.LABELS | {INITIAL: "initial"}
 #: Part of their initial norm by which filters have to move to have learned anything.
