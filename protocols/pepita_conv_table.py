@@ -26,8 +26,8 @@ from neuroplast.protocol import Claim, holds
 from neuroplast.protocols import _accuracy, _conv, _images
 
 PAPER = {"figure": "Dellaferrera and Kreiman 2022, table 1, convolutional models", "doi": ""}
-EXPECTED_TIME = "5 min on two idle cores (estimate)"
-FULL_TIME = "2 h on two idle cores for each data set (estimate)"
+EXPECTED_TIME = "7 min on two idle cores"
+FULL_TIME = "2.5 h on two idle cores for each data set"
 #: Table 1: means, and the points by which we may be away from them.
 PAPERS = {
     "mnist": {"bp": 98.86, "fa": 98.50, "drtp": 97.32, "pepita": 98.29},

@@ -61,6 +61,7 @@ def test_limits():
     assert alike.t == 0 and alike.exact == 2 / 2**4 and alike.sd == 0
     one = compare([2.0], [1.0])
     assert np.isnan(one.t) and np.isnan(one.sd) and one.exact == one.least == 1
+    assert one.text == f"{one.mean:+.3g} (n = 1, which no test can judge)"
     many = compare(np.linspace(1, 2, 25), np.zeros(25))
     assert np.isnan(many.exact) and many.wilcoxon < 1e-6 and "(Wilcoxon)" in many.text
     diverged = compare([np.inf, 1.0, 2.0], np.zeros(3))

@@ -53,6 +53,8 @@ class Paired:
     @property
     def text(self) -> str:
         """One line for tables."""
+        if self.n == 1:
+            return f"{self.mean:+.3g} (n = 1, which no test can judge)"
         exact = f"{self.exact:.2g} (exact; {self.least:.2g} is the least with n = {self.n})"
         if self.n > EXACT:
             exact = f"{self.wilcoxon:.2g} (Wilcoxon)"
