@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 import xarray as xr
-from brian2 import NeuronGroup, ms
+from brian2 import Equations, ms
 from fakes import FakeSimulation
 from rich.console import Console
 
@@ -142,8 +142,8 @@ def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch):
 
 def test_equations_are_in_one_order_whatever_that_of_brian2():
     """Brian2 sorts by sets of names, whose order is another one in each process: a run could not be resumed."""
-    names = list("fcagbed")
-    group = NeuronGroup(1, "\n".join(f"{name} = 0 : 1" for name in names))
+    names = list("fcagbhd")
+    group = SimpleNamespace(name="group", equations=Equations("\n".join(f"{name} = 0 : 1" for name in names)))
     schedule = SimpleNamespace(leaves=lambda: [SimpleNamespace(objects=[group])])
     (text,) = experiment.equations(SimpleNamespace(schedule=schedule)).values()
     assert text.splitlines() == [f"{name} = 0 : 1" for name in sorted(names)]
