@@ -280,8 +280,8 @@ def initial_values(parameters, images, seed, rule=BP):
     sizes = [images.features, *map(int, p.hidden), images.classes]
     pairs = {f"w{i}": pair for i, pair in enumerate(zip(sizes, sizes[1:], strict=False), 1)}
     for name, pair in pairs.items():
-        drtp = p.biases and p.initial == "he"
-        values[f"{name}.w"] = layered.he_uniform(rng, *pair) * (6**-0.5 if drtp else INITIAL[p.initial](*pair))
+        initial = "fan_in" if p.biases and p.initial == "he" else p.initial  # of DRTP's authors
+        values[f"{name}.w"] = layered.he_uniform(rng, *pair) * INITIAL[initial](*pair)
     for i, (n_pre, n_post) in enumerate(pairs.values(), 1):
         values[f"bias{i}.w"] = layered.he_uniform(rng, n_pre, n_post)[0] * 6**-0.5
         # Onto n_pre neurons, from the layer above or straight from the outputs.

@@ -26,10 +26,13 @@ NETWORKS = {
     "ap_derivative": _images.Network("AP with f'", adjoint, AP_DERIVATIVE),
     "bp": _images.Network("BP", feedforward, BP, feedforward.AP_NETWORK),
     "fa": _images.Network("FA", feedforward, FA_LAYERS, feedforward.AP_NETWORK),
+    "fa_scaled": _images.Network(
+        "FA, AP's scale", feedforward, FA_LAYERS, feedforward.AP_NETWORK | {"initial": "fan_in"}
+    ),
     "ep": _images.Network("EP", equilibrium, EP),
 }
 LABELS = {name: network.label for name, network in NETWORKS.items()}
-COLOURS = dict(zip(("bp", "ap", "fa", "ep", "ap_derivative"), figures.COLOURS, strict=False))
+COLOURS = dict(zip(("bp", "ap", "fa", "ep", "ap_derivative", "fa_scaled"), figures.COLOURS, strict=False))
 #: Learning rates of Adam, by data set (authors' code of AP; here of all networks that have Adam).
 ETAS = dict.fromkeys(("cifar10", "cifar100"), 2e-4)
 ETA = 1e-3
@@ -166,10 +169,10 @@ def _durations(case):
 
 def _structure(case, p):
     """What nets that share a program have in common."""
-    chosen, durations = constants(case, p), _durations(case)
-    fixed = [name for name in NETWORKS[case.network].model.FIXED if name not in durations]
+    chosen, durations, network = constants(case, p), _durations(case), NETWORKS[case.network]
+    fixed = [(name, getattr(chosen, name)) for name in network.model.FIXED if name not in durations]
     shown = [id(images) for images in _shown(case).values()]
-    return str((shown, case.network, sorted(case.options.items()), [(name, getattr(chosen, name)) for name in fixed]))
+    return str((shown, network.model.__name__, network.rule.name, sorted(case.options.items()), fixed))
 
 
 def _steps(model, built, chosen):

@@ -31,10 +31,6 @@ PAPER = {"figure": "Liu et al. 2026, figure 4d", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "5 min on two idle cores"
 FULL_TIME = "22 h on two idle cores"
 NETWORKS = ("ap", "fa", "fa_scaled", "bp")
-LABELS = _modules.LABELS | {"fa_scaled": "FA, AP's scale"}
-COLOURS = _modules.COLOURS | {"fa_scaled": figures.COLOURS[5]}
-#: What differs from the networks of the other protocols.
-CHANGED = {"fa_scaled": {"initial": "fan_in"}}
 #: Points below the accuracy with one layer from which on a network has collapsed.
 COLLAPSED = 10
 
@@ -67,8 +63,8 @@ def experiment(parameters, run):
         _modules.Case(
             {"network": network, "eta": eta, "layers": depth},
             images,
-            network.removesuffix("_scaled"),
-            {"modules": depth, "eta": eta} | CHANGED.get(network, {}),
+            network,
+            {"modules": depth, "eta": eta},
         )
         for depth in sorted(p.layers)
         for network in NETWORKS
@@ -92,7 +88,9 @@ def collapse(curve):
 def _text(network, curve):
     numbers = ", ".join(f"{int(depth)}: {float(curve.sel(layers=depth)):.1f}" for depth in curve.layers.values)
     where = collapse(curve)
-    return f"{LABELS[network]} {numbers} ({f'collapsed at {where:g}' if np.isfinite(where) else 'no collapse'})"
+    return (
+        f"{_modules.LABELS[network]} {numbers} ({f'collapsed at {where:g}' if np.isfinite(where) else 'no collapse'})"
+    )
 
 
 def _earlier(network, eta):
@@ -112,7 +110,7 @@ def _deepest(dataset):
         network: max(float(best(dataset, network, eta).sel(layers=depth)) for eta in dataset.eta.values)
         for network in NETWORKS
     }
-    text = ", ".join(f"{LABELS[network]} {value:.1f}" for network, value in found.items())
+    text = ", ".join(f"{_modules.LABELS[network]} {value:.1f}" for network, value in found.items())
     return f"{depth} layers, the better rate: {text} %", holds(found["ap"] > found["fa"])
 
 
@@ -121,7 +119,7 @@ def _ends(dataset):
     for network in NETWORKS:
         for eta in dataset.eta.values:
             here = dataset.test_accuracy.sel(network=network, eta=eta, layers=1)
-            parts.append(f"{LABELS[network]}, {eta:g}: {_modules.ends(here)}")
+            parts.append(f"{_modules.LABELS[network]}, {eta:g}: {_modules.ends(here)}")
     one = dataset.test_accuracy.sel(layers=1).max("epoch")
     return f"{'; '.join(parts)} %", holds((one > 0.75).all())
 
@@ -151,9 +149,9 @@ def figure(dataset):
     fig, axes = figures.subplots(1, len(rates), squeeze=False, sharey=True)
     for ax, eta in zip(axes[0], rates, strict=True):
         for network in dataset.network.values:
-            here, colour = 100 * dataset.test_accuracy.sel(network=network, eta=eta), COLOURS[network]
+            here, colour = 100 * dataset.test_accuracy.sel(network=network, eta=eta), _modules.COLOURS[network]
             mean, end = here.max("epoch").mean("net"), here.isel(epoch=-1).mean("net")
-            ax.plot(dataset.layers, mean, "o-", color=colour, label=LABELS[network])
+            ax.plot(dataset.layers, mean, "o-", color=colour, label=_modules.LABELS[network])
             ax.plot(dataset.layers, end, ":", color=colour)
         ax.set(xlabel="hidden layers", title=f"{dataset.attrs['data']}, rate {eta:g}", xticks=dataset.layers.values)
     axes[0, 0].set(ylabel="test accuracy (%)")
