@@ -165,4 +165,5 @@ def figure(dataset):
         axes[2 * place + 1, 0].set_ylabel("seen")
     for ax in axes.ravel():
         ax.set(xticks=[], yticks=[])
+    fig.suptitle("weights: red +, blue -\nseen: mean of the patches that excite it most", fontsize="medium")
     return fig
