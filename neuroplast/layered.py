@@ -39,8 +39,9 @@ from neuroplast.parameters import parameter
 
 #: Places within an event: what is presented, what is made of it, the current into the first layer.
 PRESENT, MAKE, SEND = 0, 1, 2
-#: Places within the event that learns: the output, its error, errors of the layers below, all gradients, all weights.
-OUTPUT, ERROR, CREDIT, GRADIENT, WEIGHTS = 0, 1, 2, 20, 21
+#: Places within the event that learns: the output, its error, from `CREDIT` on the errors of the layers below, one
+#: after the other, then all gradients, then all weights.
+OUTPUT, ERROR, CREDIT, GRADIENT, WEIGHTS = 0, 1, 2, 100_000, 100_001
 
 SCORE = """
 correct : integer (shared)                  # images whose greatest output was that of their class

@@ -126,6 +126,23 @@ def test_errors_go_back_as_in_the_loop_over_images(rule, target):
     assert_equal(found, expected_weights(weights_of(start), gradients, masks))
 
 
+def test_thirty_layers_learn_in_the_order_of_a_few():
+    """Positive weights, so that all neurons respond."""
+    hidden = (4,) * 30
+    parameters = feedforward.Parameters(**SIZES | {"hidden": hidden, "momentum": 0.0})
+    model = feedforward.build(parameters, IMAGES, BP, seed=3, target="numpy", dtype="float64")
+    rng, sizes = np.random.default_rng(5), [FEATURES, *hidden, CLASSES]
+    weights = [rng.uniform(0, 2 / pre, (post, pre)) for pre, post in zip(sizes, sizes[1:], strict=False)]
+    state = model.initial() | feedforward.weights_to_state(weights, [])
+    state = model.simulation.run(state, stop=3, counts=model.counts(1)).state
+    masks = [np.ones((BATCH, n)) for n in hidden]
+    gradients = oracle.backward(weights, X[:BATCH], T[:BATCH], masks, bring(BP, weights, []))
+    assert min(np.abs(g).max() for g in gradients) > 1e-3
+    for i, (w, g) in enumerate(zip(weights, gradients, strict=True), 1):
+        found = np.reshape(state[f"w{i}.w"], w.T.shape).T
+        np.testing.assert_allclose(found, w - SIZES["eta"] * g, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 def test_backpropagation_descends_the_gradient_of_the_loss(output):
     """Finite differences of the network's own loss, biases included."""
