@@ -89,8 +89,9 @@ def crossing(dataset):
 
 
 def _crosses(dataset):
-    at = crossing(dataset)
-    return f"at {at:.2f}", holds(0.75 <= at <= 1.5)
+    at, radii = crossing(dataset), dataset.radius.values
+    text = f"at {at:.2f}" if np.isfinite(at) else f"nowhere from {radii[0]:g} to {radii[-1]:g}"
+    return text, holds(0.75 <= at <= 1.5)
 
 
 def _peak(dataset):

@@ -127,7 +127,9 @@ def radii(accuracy=(85, 89, 89, 88, 86, 80, 60), largest=(-4.6, -2.3, -0.7, -0.3
 def test_exponents_and_accuracies_are_judged():
     assert set(verdicts(RADIUS, radii()).values()) == {"holds"}
     assert RADIUS.crossing(radii()) == pytest.approx(0.75 + 0.25 * 0.3 / 0.35)
-    assert np.isnan(RADIUS.crossing(radii(largest=np.linspace(-4, -1, 7))))
+    calm = radii(largest=np.linspace(-4, -1, 7))
+    assert np.isnan(RADIUS.crossing(calm))
+    assert rows(RADIUS, calm)["the maximal exponent crosses 0 at 1"] == "nowhere from 0.01 to 2"
     fails = {
         "exponents rise with the radius": {"largest": (-4.6, -2.3, -0.7, -0.8, 0.05, 0.2, 0.4)},
         "the maximal and the finite-time one are nearly alike": {"early": 0.4},
