@@ -27,7 +27,7 @@ from neuroplast.protocols import _accuracy, _images, _modules
 
 PAPER = {"figure": "Liu et al. 2026, table 1", "doi": "10.7554/eLife.108237"}
 EXPECTED_TIME = "2 min on two idle cores"
-FULL_TIME = "5 h for each data set, on two idle cores"
+FULL_TIME = "2 h for each data set, on two idle cores"
 NETWORKS = ("ap1", "ap3", "bp1", "bp3", "fa1", "fa3")
 LABELS = {name: f"{_modules.LABELS[name[:2]]}{name[2:]}" for name in NETWORKS}
 PAPERS = {
