@@ -123,6 +123,36 @@ def test_modules_that_relax_at_once_come_to_rest_where_those_do_that_take_turns(
     np.testing.assert_allclose(*found, rtol=0, atol=1e-10)
 
 
+def test_sixty_modules_hear_each_other_before_they_move():
+    """All relax at once, and are not at rest: each step takes what the one before it has left, errors included."""
+    L, T1, T2 = 60, 20, 8
+    parameters = adjoint.Parameters(
+        **CONSTANTS | {"modules": L, "simultaneous": True, "inference": 10 * T1 * ms, "learning": 10 * T2 * ms}
+    )
+    model = adjoint.build(parameters, IMAGES, seed=2, target="numpy", dtype="float64")
+    start, (RI, SI, RE, SE) = model.initial(), (Roles(BLOCK).place(role) for role in ("RI", "SI", "RE", "SE"))
+    state = model.simulation.run(start, stop=5, counts=model.counts(1)).state
+    weights = matrices(start, L, 4 * BLOCK)
+
+    def step(z, clamp):
+        return np.tanh(np.einsum("li,lij->lj", z, weights["rec"]) + clamp)
+
+    z, clamp = np.zeros((L, 4 * BLOCK)), np.zeros((L, 4 * BLOCK))
+    clamp[0, RI] = X[0] @ weights["w_in"]
+    for _ in range(T1):
+        clamp[1:, RI] = np.einsum("li,lij->lj", z[:-1, SI], weights["w"])
+        z = step(z, clamp)
+    rest, clamp, z = z, clamp.copy(), np.zeros_like(z)
+    e_out = oracle.softmax(rest[-1, SI] @ weights["w_out"]) - T[0]
+    clamp[-1, RE] = -e_out @ weights["e_out"]
+    for _ in range(T2):
+        clamp[:-1, RE] = -np.einsum("li,lij->lj", rest[1:, SE] - z[1:, SE], weights["e"])
+        z = step(z, clamp)
+    assert np.abs(z[-3:]).max(axis=1).min() > 1e-3
+    found = np.stack([np.reshape(state[f"module{i}.z"], (-1, BATCH))[:, 0] for i in range(1, L + 1)])
+    np.testing.assert_allclose(found, z, rtol=0, atol=1e-12)
+
+
 def test_the_spectral_radius_is_the_one_asked_for():
     w = adjoint.sparse_recurrent(np.random.default_rng(0), 60, 0.25, 0.7)
     assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(0.7)
