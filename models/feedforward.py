@@ -283,7 +283,7 @@ def initial_values(parameters, images, seed, rule=BP):
         initial = "fan_in" if p.biases and p.initial == "he" else p.initial  # of DRTP's authors
         values[f"{name}.w"] = layered.he_uniform(rng, *pair) * INITIAL[initial](*pair)
     for i, (n_pre, n_post) in enumerate(pairs.values(), 1):
-        values[f"bias{i}.w"] = layered.he_uniform(rng, n_pre, n_post)[0] * 6**-0.5
+        values[f"bias{i}.w"] = layered.he_uniform(rng, n_pre, n_post)[0] * INITIAL["fan_in"](n_pre, n_post)
         # Onto n_pre neurons, from the layer above or straight from the outputs.
         values[f"w{i}.b"] = layered.he_uniform(rng, n_pre, n_post) * INITIAL[p.initial](n_pre, n_post)
         direct = layered.he_uniform(rng, n_pre, sizes[-1]).T

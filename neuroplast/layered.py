@@ -37,11 +37,13 @@ from neuroplast.model import Model
 from neuroplast.network import check_time
 from neuroplast.parameters import parameter
 
+#: The place after all that comes one after the other, layer by layer or path by path, however many there are.
+LAST = 100_000
 #: Places within an event: what is presented, what is made of it, the current into the first layer.
 PRESENT, MAKE, SEND = 0, 1, 2
 #: Places within the event that learns: the output, its error, from `CREDIT` on the errors of the layers below, one
 #: after the other, then all gradients, then all weights.
-OUTPUT, ERROR, CREDIT, GRADIENT, WEIGHTS = 0, 1, 2, 100_000, 100_001
+OUTPUT, ERROR, CREDIT, GRADIENT, WEIGHTS = 0, 1, 2, LAST, LAST + 1
 
 SCORE = """
 correct : integer (shared)                  # images whose greatest output was that of their class

@@ -20,9 +20,9 @@ from neuroplast.engine import Event, Loop, Phase, Schedule, softmax
 from neuroplast.errors import InputError
 
 #: Places within a step: what comes in (from there on, one after the other), the recurrent current, the state.
-COMES, CURRENT, MOVE = layered.SEND, 100_000, 100_001
+COMES, CURRENT, MOVE = layered.SEND, layered.LAST, layered.LAST + 1
 #: Places in events: what an output makes of all that came in; what is remembered, what begins anew after all sums.
-JUDGE, REMEMBER, RESET = layered.OUTPUT - 1, layered.PRESENT, 100_000
+JUDGE, REMEMBER, RESET = layered.OUTPUT - 1, layered.PRESENT, layered.LAST
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,8 @@ def collapse(curve):
 def _text(network, curve):
     numbers = ", ".join(f"{int(depth)}: {float(curve.sel(layers=depth)):.1f}" for depth in curve.layers.values)
     where = collapse(curve)
-    return (
-        f"{_modules.LABELS[network]} {numbers} ({f'collapsed at {where:g}' if np.isfinite(where) else 'no collapse'})"
-    )
+    end = f"collapsed at {where:g}" if np.isfinite(where) else "no collapse"
+    return f"{_modules.LABELS[network]} {numbers} ({end})"
 
 
 def _earlier(network, eta):

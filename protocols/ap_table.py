@@ -173,14 +173,14 @@ def figure(dataset):
     names = dataset.images.values
     fig, axes = figures.subplots(1, len(names), squeeze=False, width=4.2, height=3)
     for ax, name in zip(axes[0], names, strict=True):
+        accuracy = 100 * dataset.test_accuracy.sel(images=name)
         for network in dataset.network.values:
-            style = {"linestyle": "-" if network[2:] == "1" else "--", "linewidth": 1}
-            options = {"color": _modules.COLOURS[network[:2]], **style}
-            values = 100 * dataset.test_accuracy.sel(images=name, network=network)
-            _modules.curve(ax, values, LABELS[network], **options)
+            linestyle = "-" if network[2:] == "1" else "--"
+            options = {"color": _modules.COLOURS[network[:2]], "linestyle": linestyle, "linewidth": 1}
+            _modules.curve(ax, accuracy.sel(network=network), LABELS[network], **options)
             if name in PAPERS:
                 ax.axhline(PAPERS[name][network], 0.97, 1, **options)
-        later = 100 * dataset.test_accuracy.sel(images=name).isel(epoch=slice(dataset.sizes["epoch"] // 10, None))
+        later = accuracy.isel(epoch=slice(accuracy.sizes["epoch"] // 10, None))
         if np.isfinite(later).any():
             ax.set_ylim(bottom=float(later.min()) - 1)
         ax.set(xlabel="epoch", title=name)
